@@ -1,0 +1,143 @@
+"""Operator settings, nested by area, read from the environment (`GBLEND_DATABASE__URL=...`) where a process starts.
+
+Nothing here is read at import: `Settings()` is called by the entry points and handed down.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class _Area(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class DatabaseSettings(_Area):
+    """Where jobs, events and history live."""
+
+    url: SecretStr | None = None
+    """`postgresql://...` (psycopg 3) or `sqlite:///...`; left out: `gblend.sqlite3` in the state folder."""
+    pool_size: Annotated[int, Field(ge=1, le=100)] = 10
+
+
+class BrokerSettings(_Area):
+    """What carries wake-ups. Losing it loses nothing: the table is the outbox."""
+
+    url: SecretStr | None = None
+    """`redis://...`; left out: kombu's filesystem transport in the state folder."""
+    queue: str = "gblend.units"
+
+
+class ArtifactSettings(_Area):
+    """Where models and metrics go."""
+
+    url: str | None = None
+    """Any fsspec URL (`file://`, `s3://bucket/prefix`); left out: `artifacts/` in the state folder."""
+
+
+class RootSettings(_Area):
+    """The only places a spec's URIs may name."""
+
+    data: Path | None = None
+    """What `data://` means; left out: `data/` in the state folder."""
+    models: Path | None = None
+    """What `models://` means; left out: `models/` in the state folder."""
+
+
+class EngineSettings(_Area):
+    """Leases and their clocks, in seconds."""
+
+    lease_seconds: Annotated[float, Field(gt=0)] = 60.0
+    heartbeat_seconds: Annotated[float, Field(gt=0)] = 10.0
+    self_fence_seconds: Annotated[float, Field(gt=0)] = 45.0
+    """A worker without a successful heartbeat for so long stops its training itself."""
+    desired_poll_seconds: Annotated[float, Field(gt=0)] = 0.5
+    """How often a supervisor looks whether a cancel was asked for."""
+    reap_seconds: Annotated[float, Field(gt=0)] = 10.0
+    redispatch_seconds: Annotated[float, Field(gt=0)] = 30.0
+    """A ready unit that nobody was told of for so long is announced again."""
+    retry_backoff_seconds: Annotated[float, Field(ge=0)] = 5.0
+    """Before the second attempt; doubled for each further one, at most 5 minutes."""
+    max_attempts: Annotated[int, Field(ge=1, le=100)] = 5
+    cancel_grace_seconds: Annotated[float, Field(gt=0)] = 15.0
+    """Between SIGTERM and SIGKILL of a training child."""
+    slots: Annotated[int, Field(ge=0, le=256)] = 0
+    """Trainings at once per worker; 0: one per visible GPU, or one per CPU core where there is none."""
+
+    @model_validator(mode="after")
+    def _heartbeat_inside_lease(self) -> EngineSettings:
+        if not self.heartbeat_seconds < self.self_fence_seconds <= self.lease_seconds:
+            raise ValueError("engine: heartbeat_seconds < self_fence_seconds <= lease_seconds must hold")
+        return self
+
+
+class ApiSettings(_Area):
+    """The HTTP side."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8000
+    max_body_bytes: Annotated[int, Field(ge=1024)] = 1_048_576
+    max_list: Annotated[int, Field(ge=1, le=10_000)] = 1000
+    """Rows that one list answer may hold."""
+    sse_ping_seconds: Annotated[float, Field(gt=0)] = 15.0
+    sse_retry_ms: Annotated[int, Field(ge=0)] = 1000
+    sse_max_streams: Annotated[int, Field(ge=1)] = 256
+    sse_send_timeout_seconds: Annotated[float, Field(gt=0)] = 30.0
+
+
+class LogSettings(_Area):
+    """Structured logs on standard error."""
+
+    level: str = "INFO"
+    json_lines: bool = True
+
+
+class Settings(BaseSettings):
+    """All settings. Environment names: `GBLEND_` + area + `__` + field, in upper case (`GBLEND_API__PORT`)."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="GBLEND_", env_nested_delimiter="__", frozen=True, extra="forbid", use_attribute_docstrings=True
+    )
+
+    state_dir: Path = Path("var")
+    """Where the embedded database, broker, runs and artifacts live."""
+    database: DatabaseSettings = DatabaseSettings()
+    broker: BrokerSettings = BrokerSettings()
+    artifacts: ArtifactSettings = ArtifactSettings()
+    roots: RootSettings = RootSettings()
+    engine: EngineSettings = EngineSettings()
+    api: ApiSettings = ApiSettings()
+    log: LogSettings = LogSettings()
+
+    def model_post_init(self, context: Any) -> None:
+        object.__setattr__(self, "state_dir", Path(os.path.abspath(self.state_dir)))
+
+    @property
+    def database_url(self) -> str:
+        """The database URL with the embedded default filled in. May hold a password: never log it."""
+        if self.database.url is not None:
+            return self.database.url.get_secret_value()
+        return f"sqlite:///{self.state_dir / 'gblend.sqlite3'}"
+
+    @property
+    def artifacts_url(self) -> str:
+        """The artifact store's URL with the embedded default filled in."""
+        return self.artifacts.url or (self.state_dir / "artifacts").as_uri()
+
+    @property
+    def runs_dir(self) -> Path:
+        """Where workers keep run directories: checkpoints, journals, logs of the training child."""
+        return self.state_dir / "runs"
+
+    @property
+    def data_roots(self) -> dict[str, Path]:
+        """URI scheme -> folder: what `data://` and `models://` mean."""
+        return {
+            "data": self.roots.data or self.state_dir / "data",
+            "models": self.roots.models or self.state_dir / "models",
+        }

@@ -1,0 +1,31 @@
+"""What every part of a spec shares: frozen, closed to unknown fields, strict about scalars.
+
+Scalars are strict by alias rather than by model: JSON lists must still become tuples, but `false` is not an integer
+(schemathesis finds a service that thinks so) and `"12"` is not a number.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, Strict
+
+FUSED = "fused"
+"""The name of the head over the concatenated features; no modality may be called so."""
+
+Int = Annotated[int, Strict()]
+Float = Annotated[float, Strict()]
+Bool = Annotated[bool, Strict()]
+Positive = Annotated[int, Strict(), Field(ge=1)]
+Seed = Annotated[int, Strict(), Field(ge=0, lt=2**31)]
+Fraction = Annotated[float, Strict(), Field(gt=0.0, lt=1.0)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_\-]{0,62}$")]
+"""Names that become tensor prefixes, head names and metric labels: letters, digits, `_` and `-`, a letter first."""
+ColumnName = Annotated[str, Field(min_length=1, max_length=256)]
+Uri = Annotated[str, Field(min_length=1, max_length=2048)]
+
+
+class SpecModel(BaseModel):
+    """Base of every spec part."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)

@@ -1,0 +1,232 @@
+"""The data-set part of a job spec: where the rows are, what the target is, which modalities there are, how to split.
+
+The words are those of Ludwig's input features, AutoGluon's column types and Hugging Face's splits.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from core.spec.base import FUSED, ColumnName, Float, Fraction, Int, Name, Positive, Seed, SpecModel, Uri
+
+
+class ManifestSource(SpecModel):
+    """A table with one row per sample; media columns hold paths relative to `base_uri`."""
+
+    type: Literal["manifest"] = "manifest"
+    uri: Uri
+    """Where the table is: `data://...`, below a root that the operator configured."""
+    format: Literal["csv", "tsv", "jsonl", "parquet"] | None = None
+    """Taken from the file's extension when left out."""
+    base_uri: Uri | None = None
+    """What media paths are relative to; the manifest's own folder when left out."""
+
+
+class ArraysSource(SpecModel):
+    """One NumPy `.npz` whose arrays share their first axis (the samples). Object arrays are refused."""
+
+    type: Literal["arrays"] = "arrays"
+    uri: Uri
+
+
+Source = Annotated[ManifestSource | ArraysSource, Field(discriminator="type")]
+
+
+class Target(SpecModel):
+    """What is to be predicted."""
+
+    column: ColumnName
+    type: Literal["multiclass", "binary"] = "multiclass"
+
+
+class BuiltinEncoder(SpecModel):
+    """One of the small encoders that come with gblend and train on a CPU.
+
+    `auto` takes `cnn` for image and audio, `tcn` for timeseries, `mlp` for tabular and embedding.
+    """
+
+    type: Literal["builtin"] = "builtin"
+    name: Literal["auto", "cnn", "tcn", "mlp"] = "auto"
+    features: Annotated[Int, Field(ge=4, le=4096)] = 128
+    """Length of the feature vector that the encoder hands to its own head and to the fusion."""
+    dropout: Annotated[Float, Field(ge=0.0, lt=1.0)] = 0.0
+
+
+Encoder = Annotated[BuiltinEncoder, Field()]
+
+
+class ImagePreprocess(SpecModel):
+    """How an image file becomes a float tensor `[channels, height, width]`, standardised per channel on train."""
+
+    size: tuple[Positive, Positive] | None = None
+    """Height and width in pixels; every image is resized to it. Left out: all images must already agree."""
+    mode: Literal["auto", "grey", "rgb"] = "auto"
+    """`auto` takes the mode of the first image; the others are converted to it."""
+
+
+class AudioPreprocess(SpecModel):
+    """How a sound file becomes a log-mel spectrogram `[1, mels, frames]`."""
+
+    sample_rate: Annotated[Int, Field(ge=1000, le=192_000)] = 16_000
+    """Hertz; a file with another rate is resampled."""
+    max_seconds: Annotated[Float, Field(gt=0.0, le=600.0)] = 4.0
+    """Longer files are cropped, shorter ones padded with silence; the longest *training* clip caps the length."""
+    mels: Annotated[Int, Field(ge=8, le=256)] = 64
+    window_ms: Annotated[Float, Field(gt=0.0, le=1000.0)] = 25.0
+    hop_ms: Annotated[Float, Field(gt=0.0, le=1000.0)] = 10.0
+    standardise: Literal["per_band", "global", "none"] = "per_band"
+    """Zero mean and unit variance, fitted on train: for each mel band, for all bands together, or not at all."""
+
+
+class ImageModality(SpecModel):
+    """PNG or JPEG files."""
+
+    type: Literal["image"]
+    name: Name
+    column: ColumnName
+    preprocess: ImagePreprocess = ImagePreprocess()
+    encoder: Encoder = BuiltinEncoder()
+
+
+class AudioModality(SpecModel):
+    """WAV or FLAC files."""
+
+    type: Literal["audio"]
+    name: Name
+    column: ColumnName
+    preprocess: AudioPreprocess = AudioPreprocess()
+    encoder: Encoder = BuiltinEncoder()
+
+
+class TabularColumn(SpecModel):
+    """One column of a table. Numbers are standardised on train; categories unseen in train share one code."""
+
+    name: ColumnName
+    type: Literal["number", "category"]
+
+
+class TabularModality(SpecModel):
+    """Columns of the manifest itself."""
+
+    type: Literal["tabular"]
+    name: Name
+    columns: Annotated[tuple[TabularColumn, ...], Field(min_length=1)]
+    encoder: Encoder = BuiltinEncoder()
+
+
+class TimeseriesModality(SpecModel):
+    """A list or array column (or an npz array) of shape `[steps, channels]`, or `[steps]` for one channel."""
+
+    type: Literal["timeseries"]
+    name: Name
+    column: ColumnName
+    shape: tuple[Positive | None, Positive]
+    """`[steps, channels]`; `null` steps: as long as the longest training sample (shorter ones are zero-padded)."""
+    encoder: Encoder = BuiltinEncoder()
+
+
+class EmbeddingModality(SpecModel):
+    """A fixed-length vector per sample: a list column or a two-dimensional npz array, standardised on train."""
+
+    type: Literal["embedding"]
+    name: Name
+    column: ColumnName
+    encoder: Encoder = BuiltinEncoder()
+
+
+Modality = Annotated[
+    ImageModality | AudioModality | TabularModality | TimeseriesModality | EmbeddingModality,
+    Field(discriminator="type"),
+]
+
+
+class SplitValues(SpecModel):
+    """Which values of the split column mean which part; compared as text. An empty tuple: the part does not exist."""
+
+    train: tuple[str, ...] = ("train", "training")
+    validation: tuple[str, ...] = ("validation", "valid", "val", "dev")
+    test: tuple[str, ...] = ("test", "testing")
+
+
+class ColumnSplit(SpecModel):
+    """The split is given by a column."""
+
+    method: Literal["column"] = "column"
+    column: ColumnName
+    values: SplitValues = SplitValues()
+    group_by: tuple[ColumnName, ...] = ()
+    """Columns whose joint value must stay on one side; a group on both is the error `split.leak`."""
+
+
+class Fractions(SpecModel):
+    """Parts of the whole; they sum to 1. A validation fraction of 0 leaves the part out."""
+
+    train: Fraction = 0.7
+    validation: Annotated[Float, Field(ge=0.0, lt=1.0)] = 0.15
+    test: Fraction = 0.15
+
+    @model_validator(mode="after")
+    def _sums_to_one(self) -> Fractions:
+        total = self.train + self.validation + self.test
+        if abs(total - 1.0) > 1e-6:
+            raise ValueError(f"the fractions sum to {total:g}; they must sum to 1")
+        return self
+
+
+class DrawSplit(SpecModel):
+    """The split is drawn with a seed, stratified and group-aware."""
+
+    method: Literal["draw"] = "draw"
+    fractions: Fractions = Fractions()
+    stratify_by: ColumnName | Literal[False] | None = None
+    """A column whose proportions every part keeps. Left out: the target; `false`: draw without stratifying."""
+    group_by: tuple[ColumnName, ...] = ()
+    """Columns whose joint value (a speaker, a patient) is never on two sides."""
+    seed: Seed = 0
+
+
+Split = Annotated[ColumnSplit | DrawSplit, Field(discriminator="method")]
+
+
+class Holdout(SpecModel):
+    """V: the part of *train* that is held out to measure generalisation. Never the validation or the test part."""
+
+    fraction: Annotated[Float, Field(gt=0.0, le=0.5)] = 0.15
+    """Share of the training rows; with groups, whole groups are taken, at least one, until it is reached."""
+    group_by: tuple[ColumnName, ...] | None = None
+    """Group columns; left out: those of the split. An empty list draws V at random on purpose."""
+    seed: Seed | None = None
+    """Left out: the job's seed."""
+
+
+class OnBadSample(SpecModel):
+    """What to do with rows whose contents cannot be used (missing, undecodable, NaN)."""
+
+    action: Literal["error", "drop"] = "error"
+    max_fraction: Annotated[Float, Field(ge=0.0, le=1.0)] = 0.0
+    """With `drop`: the largest share of bad rows that is accepted."""
+
+
+class DatasetSpec(SpecModel):
+    """A data set: source, target, modalities, split."""
+
+    source: Source
+    sample_id: ColumnName | None = None
+    """A column that names each row, used in messages and checked for duplicates; the row number when left out."""
+    target: Target
+    modalities: Annotated[tuple[Modality, ...], Field(min_length=2, max_length=16)]
+    split: Split = DrawSplit()
+    on_bad_sample: OnBadSample = OnBadSample()
+
+    @model_validator(mode="after")
+    def _modality_names(self) -> DatasetSpec:
+        seen: set[str] = set()
+        for modality in self.modalities:
+            if modality.name == FUSED:
+                raise ValueError(f"no modality may be called {FUSED!r}: it is the name of the joint head")
+            if modality.name in seen:
+                raise ValueError(f"two modalities are called {modality.name!r}; names must differ")
+            seen.add(modality.name)
+        return self
