@@ -9,12 +9,14 @@ import os
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import ConfigDict, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from core.attribute_docs import DocumentedModel
 
-class _Area(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+class _Area(DocumentedModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class DatabaseSettings(_Area):
@@ -97,12 +99,10 @@ class LogSettings(_Area):
     json_lines: bool = True
 
 
-class Settings(BaseSettings):
+class Settings(DocumentedModel, BaseSettings):
     """All settings. Environment names: `GBLEND_` + area + `__` + field, in upper case (`GBLEND_API__PORT`)."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="GBLEND_", env_nested_delimiter="__", frozen=True, extra="forbid", use_attribute_docstrings=True
-    )
+    model_config = SettingsConfigDict(env_prefix="GBLEND_", env_nested_delimiter="__", frozen=True, extra="forbid")
 
     state_dir: Path = Path("var")
     """Where the embedded database, broker, runs and artifacts live."""

@@ -7,18 +7,26 @@ not finite is `None` here (JSON has no NaN), and `flags` say so.
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
+
+from core.attribute_docs import DocumentedModel
 
 Phase = Literal["estimating", "training", "fine_tuning", "evaluating", "saving"]
 Split = Literal["train", "holdout", "validation", "test"]
 
 
-class EventModel(BaseModel):
+class EventModel(DocumentedModel):
     """Base of the parts of an event."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def finite(value: float) -> float | None:
+    """The number, or `None` where it is NaN or infinite."""
+    return value if math.isfinite(value) else None
 
 
 class Measurement(EventModel):
@@ -46,7 +54,7 @@ class HeadEstimate(EventModel):
     G: float | None
     """`L_V(N) - L_V(N+n)`: positive is good."""
     G_se: float | None
-    O: float | None  # noqa: E741 - the paper's own name
+    O: float | None
     """Change of overfitting, `(L_V - L_T)(N+n) - (L_V - L_T)(N)`."""
     O_se: float | None
     ogr: float | None

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, Strict
+from pydantic import ConfigDict, Field, Strict
+
+from core.attribute_docs import DocumentedModel
 
 FUSED = "fused"
 """The name of the head over the concatenated features; no modality may be called so."""
@@ -25,7 +27,7 @@ ColumnName = Annotated[str, Field(min_length=1, max_length=256)]
 Uri = Annotated[str, Field(min_length=1, max_length=2048)]
 
 
-class SpecModel(BaseModel):
+class SpecModel(DocumentedModel):
     """Base of every spec part."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

@@ -54,7 +54,10 @@ class BuiltinEncoder(SpecModel):
     dropout: Annotated[Float, Field(ge=0.0, lt=1.0)] = 0.0
 
 
-Encoder = Annotated[BuiltinEncoder, Field()]
+Encoder = BuiltinEncoder
+
+BUILTIN_FOR = {"image": "cnn", "audio": "cnn", "timeseries": "tcn", "tabular": "mlp", "embedding": "mlp"}
+"""Modality type -> the built-in encoder that reads it."""
 
 
 class ImagePreprocess(SpecModel):
@@ -229,4 +232,15 @@ class DatasetSpec(SpecModel):
             if modality.name in seen:
                 raise ValueError(f"two modalities are called {modality.name!r}; names must differ")
             seen.add(modality.name)
+        return self
+
+    @model_validator(mode="after")
+    def _encoders_fit(self) -> DatasetSpec:
+        for modality in self.modalities:
+            fitting = BUILTIN_FOR[modality.type]
+            if modality.encoder.name not in ("auto", fitting):
+                raise ValueError(
+                    f"modality {modality.name!r}: the encoder {modality.encoder.name!r} cannot read the type "
+                    f"{modality.type!r}; use 'auto' or {fitting!r}"
+                )
         return self
