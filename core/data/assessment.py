@@ -1,0 +1,200 @@
+"""Labels, split and V of the rows that can be used, and every issue that they raise. No file is opened here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from core.data.labels import Labels, label_issues, read_labels
+from core.data.problems import EXAMPLES
+from core.data.references import plain
+from core.data.split import (
+    PART_NAMES,
+    TEST,
+    TRAIN,
+    UNUSED,
+    VALIDATION,
+    Parts,
+    codes_of,
+    draw_holdout,
+    draw_parts,
+)
+from core.data.split_issues import class_issues, group_leaks, holdout_class_issues, sample_id_issues, too_small
+from core.data.table import Column, Mask, Table
+from core.errors import Issue
+from core.spec.data import ColumnSplit, DatasetSpec, DrawSplit, Holdout
+
+
+@dataclass(slots=True)
+class Assessment:
+    """What becomes of the rows. `parts` and `holdout` are None where an issue forbids to say."""
+
+    labels: Labels
+    parts: Parts | None = None
+    holdout: Mask | None = None
+    holdout_groups: tuple[str, ...] = ()
+    issues: list[Issue] = field(default_factory=list)
+
+
+def assess(
+    table: Table, spec: DatasetSpec, holdout: Holdout, *, seed: int, pointer: str, holdout_pointer: str
+) -> Assessment:
+    """Judge rows that all have a label. `seed` draws V where `holdout.seed` is left out.
+
+    Needs the target column; checks that need another column are skipped where it is missing from `table`.
+    """
+    target = table.columns[spec.target.column]
+    labels = read_labels(target)
+    found = Assessment(labels, issues=label_issues(target, labels, spec.target, f"{pointer}/target"))
+    named = [*spec.split.group_by, *(holdout.group_by or ())]
+    if isinstance(spec.split, ColumnSplit):
+        named.append(spec.split.column)
+    elif isinstance(spec.split.stratify_by, str):
+        named.append(spec.split.stratify_by)
+    if table.rows == 0 or any(name not in table.columns for name in named):
+        return found
+    for columns, where in ((spec.split.group_by, f"{pointer}/split"), (holdout.group_by or (), holdout_pointer)):
+        found.issues += _ungrouped(table, columns, f"{where}/group_by")
+    if isinstance(spec.split, ColumnSplit):
+        _given(found, table, spec.split, pointer)
+    else:
+        _drawn(found, table, spec.split, labels, pointer)
+    found.issues += sample_id_issues(table, spec, found.parts, pointer)
+    if found.parts is not None:
+        found.issues += class_issues(labels, found.parts, pointer)
+        _hold_out(found, table, spec, holdout, seed, holdout_pointer)
+    return found
+
+
+def given_parts(column: Column, split: ColumnSplit) -> Parts:
+    """The part that each row's split value names; UNUSED where it names none."""
+    values = split.values
+    part_of = {plain(value): TRAIN for value in values.train}
+    part_of |= {plain(value): VALIDATION for value in values.validation}
+    part_of |= {plain(value): TEST for value in values.test}
+    texts = column.text()
+    return np.fromiter((part_of.get(plain(text), UNUSED) for text in texts), dtype=np.int8, count=len(texts))
+
+
+def _given(found: Assessment, table: Table, split: ColumnSplit, pointer: str) -> None:
+    parts = given_parts(table.columns[split.column], split)
+    where = f"{pointer}/split/column"
+    for part in (TRAIN, TEST):
+        if not (parts == part).any():
+            seen = sorted(set(table.columns[split.column].text()))[:EXAMPLES]
+            found.issues.append(
+                Issue(
+                    code="split.empty",
+                    detail=f"no usable row belongs to the {PART_NAMES[part]} part of {split.column!r}",
+                    pointer=where,
+                    hint=f"say which values mean it with split.values.{PART_NAMES[part]}",
+                    examples=tuple(seen),
+                )
+            )
+            return
+    found.parts = parts
+    if split.group_by:
+        groups = joint_values(table, split.group_by)
+        found.issues += group_leaks(groups, parts, f"{pointer}/split/group_by")
+
+
+def _drawn(found: Assessment, table: Table, split: DrawSplit, labels: Labels, pointer: str) -> None:
+    fractions = (split.fractions.train, split.fractions.validation, split.fractions.test)
+    needed = sum(fraction > 0 for fraction in fractions)
+    groups = joint_values(table, split.group_by) if split.group_by else None
+    units = table.rows if groups is None else len(set(groups))
+    if units < needed:
+        what, code = ("rows", "split.empty") if groups is None else ("groups", "split.too_few_groups")
+        found.issues.append(
+            Issue(
+                code=code,
+                detail=f"{units} {what} cannot be drawn into {needed} parts",
+                pointer=f"{pointer}/split" + ("" if groups is None else "/group_by"),
+                hint="add rows, or set the validation fraction to 0"
+                if groups is None
+                else "no group may be on two sides",
+                count=units,
+            )
+        )
+        return
+    strata = np.zeros(table.rows, dtype=np.int64)
+    if split.stratify_by is not False:
+        strata, names = labels.codes, labels.classes
+        if isinstance(split.stratify_by, str):
+            texts = table.columns[split.stratify_by].text()
+            strata, names = codes_of(texts), tuple(sorted(set(texts)))
+        if groups is None:
+            found.issues += too_small(strata, names, needed, pointer)
+    found.parts = draw_parts(strata, None if groups is None else codes_of(groups), fractions, split.seed)
+
+
+def _hold_out(
+    found: Assessment, table: Table, spec: DatasetSpec, holdout: Holdout, seed: int, holdout_pointer: str
+) -> None:
+    assert found.parts is not None
+    train = np.flatnonzero(found.parts == TRAIN)
+    if len(train) < 2:
+        detail = "V is drawn from train, which has fewer than two usable rows"
+        found.issues.append(Issue(code="holdout.empty", detail=detail, pointer=holdout_pointer))
+        return
+    columns = spec.split.group_by if holdout.group_by is None else holdout.group_by
+    if spec.split.group_by and not columns:
+        found.issues.append(
+            Issue(
+                code="holdout.ignores_groups",
+                severity="warning",
+                detail=f"the split keeps {_listed(spec.split.group_by)} apart, but V is drawn at random",
+                pointer=f"{holdout_pointer}/group_by",
+                hint="V then shares groups with T, and the estimate is blind to what hurts on new groups",
+            )
+        )
+    joint = joint_values(table, columns) if columns else []
+    names = [joint[row] for row in train.tolist()] if columns else []
+    groups = codes_of(names) if columns else None
+    if groups is not None and groups.max() == 0:
+        found.issues.append(
+            Issue(
+                code="holdout.one_group",
+                severity="warning",
+                detail=f"train holds a single group of {_listed(columns)}: V is drawn at random instead",
+                pointer=f"{holdout_pointer}/group_by",
+                hint="with two groups or more, V would be made of groups that T never sees",
+            )
+        )
+        groups = None
+    labels = found.labels.codes[train]
+    held = draw_holdout(labels, groups, holdout.fraction, holdout.seed if holdout.seed is not None else seed)
+    found.holdout = np.zeros(table.rows, dtype=np.bool_)
+    found.holdout[train[held]] = True
+    if groups is not None:
+        found.holdout_groups = tuple(sorted({name for name, inside in zip(names, held, strict=True) if inside}))
+    found.issues += holdout_class_issues(found.labels, labels, held, holdout_pointer)
+
+
+def _ungrouped(table: Table, columns: tuple[str, ...], pointer: str) -> list[Issue]:
+    count = sum(not value for value in joint_values(table, columns)) if columns else 0
+    if not count:
+        return []
+    return [
+        Issue(
+            code="group.missing",
+            severity="warning",
+            detail=f"{count} rows have no {_listed(columns)}; together they count as one group",
+            pointer=pointer,
+            count=count,
+        )
+    ]
+
+
+def joint_values(table: Table, columns: tuple[str, ...]) -> list[str]:
+    """Each row's joint value of several columns, as people read it: `george`, or `site A / patient 3`.
+
+    Empty where all of them are missing; such rows count as one group.
+    """
+    rows = zip(*(table.columns[name].text() for name in columns), strict=True)
+    return [" / ".join(values) if any(values) else "" for values in rows]
+
+
+def _listed(columns: tuple[str, ...]) -> str:
+    return ", ".join(map(repr, columns))

@@ -1,0 +1,215 @@
+"""Tier 3: from a spec to tensors. The training child runs `prepare` before the first epoch.
+
+Everything is decoded once, rows that cannot be used are told (or dropped, where the spec allows it), the split and V
+are drawn among those that stay, and preprocessing is fitted on T alone: never on V, validation or test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.data.assessment import Assessment, assess
+from core.data.fingerprint import dataset_fingerprint
+from core.data.media import forbidden_issue, locate_files
+from core.data.modalities import ModalityInfo, State, encode, fit_modality, info_of, is_media, read_modality
+from core.data.modalities.base import Raw, Reading
+from core.data.modalities.tabular import constant_columns
+from core.data.split import TEST, TRAIN, VALIDATION
+from core.data.survey import Survey, judge, take_survey
+from core.data.table import Rows
+from core.errors import DataError, Issue
+from core.spec.data import Modality, TabularModality
+from core.spec.job import JobSpec
+
+__all__ = ["ModalityInfo", "PreparedData", "SplitIndices", "prepare"]
+
+_POINTER, _HOLDOUT_POINTER = "#/dataset", "#/holdout"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SplitIndices:
+    """Row numbers (ascending int64) of each part: T is `train`, V is `holdout`, and no row is in two of them."""
+
+    train: Rows
+    holdout: Rows
+    validation: Rows
+    """May be empty."""
+    test: Rows
+
+    def as_dict(self) -> dict[str, Rows]:
+        """The parts by name."""
+        return {"train": self.train, "holdout": self.holdout, "validation": self.validation, "test": self.test}
+
+
+class _Store:
+    """One modality's samples in memory. Images stay 8-bit until a batch is asked for; all else is encoded once."""
+
+    def __init__(self, raw: Raw, state: State) -> None:
+        self._state = state
+        self._lazy = state["type"] == "image"
+        self._values = raw if self._lazy else encode(raw, state)
+
+    def batch(self, rows: Rows) -> NDArray[np.float32]:
+        values = self._values[rows]
+        return encode(values, self._state) if self._lazy else values
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparedData:
+    """Decoded samples, their labels and their split. Rows are numbered 0..N-1 among those in use."""
+
+    modalities: dict[str, ModalityInfo]
+    """Sorted by name."""
+    classes: tuple[str, ...]
+    split: SplitIndices
+    targets: NDArray[np.int64]
+    """`[N]`, indices into `classes`."""
+    sample_ids: tuple[str, ...]
+    """The sample-id column's values; where there is none, row numbers of the source, from 0."""
+    holdout_groups: tuple[str, ...]
+    """The groups that V consists of; empty where V is not group-aware."""
+    fingerprint: str
+    warnings: tuple[Issue, ...]
+    preprocessing: dict[str, State]
+    """JSON: the fitted state of each modality, for `core.data.modalities.decode_sample`."""
+    source_rows: Rows
+    """`[N]`: each row's number in the source, from 0."""
+    _stores: Mapping[str, _Store] = field(repr=False)
+
+    def batch(self, rows: Rows) -> dict[str, NDArray[np.float32]]:
+        """Encoded samples, modality name -> C-contiguous `[len(rows), *shape]`; labels are `targets[rows]`."""
+        return {name: store.batch(rows) for name, store in self._stores.items()}
+
+
+def prepare(spec: JobSpec, roots: Mapping[str, Path]) -> PreparedData:
+    """Decode, split and fit. `roots` maps a URI scheme to its folder.
+
+    Raises DataError with every issue found: those of `core.data.validation`, and what only contents show (files that
+    cannot be decoded, NaN, shapes).
+    """
+    dataset = spec.dataset
+    survey = take_survey(dataset, spec.holdout, roots, arrays=True, pointer=_POINTER, holdout_pointer=_HOLDOUT_POINTER)
+    issues = survey.issues
+    if survey.table is None or survey.source is None:
+        raise _failure(issues)
+    readings = _read_all(survey, spec, roots)
+    found, keep = judge(survey, dataset.on_bad_sample, _POINTER)
+    issues += found
+    if dataset.target.column not in survey.table.columns:
+        raise _failure(issues)
+    assessment = assess(
+        survey.table.take(keep),
+        dataset,
+        spec.holdout,
+        seed=spec.seed,
+        pointer=_POINTER,
+        holdout_pointer=_HOLDOUT_POINTER,
+    )
+    issues += assessment.issues
+    split = _split_of(assessment)
+    if split is None or any(issue.severity == "error" for issue in issues):
+        raise _failure(issues)
+    states, stores = _fit_all(spec, readings, keep, split, issues)
+    rows = survey.rows[keep]
+    return PreparedData(
+        modalities={name: info_of(name, state) for name, state in states.items()},
+        classes=assessment.labels.classes,
+        split=split,
+        targets=assessment.labels.codes,
+        sample_ids=tuple(survey.sample_ids[row] for row in keep.tolist()),
+        holdout_groups=assessment.holdout_groups,
+        fingerprint=dataset_fingerprint(
+            dataset,
+            spec.holdout,
+            seed=spec.seed if spec.holdout.seed is None else spec.holdout.seed,
+            source_digest=survey.source.digest(),
+            media={
+                name: [reading.digests[row] for row in keep.tolist()]
+                for name, reading in readings.items()
+                if reading.digests
+            },
+            split={part: rows[indices] for part, indices in split.as_dict().items()},
+        ),
+        warnings=tuple(issues),
+        preprocessing=states,
+        source_rows=rows,
+        _stores=stores,
+    )
+
+
+def _read_all(survey: Survey, spec: JobSpec, roots: Mapping[str, Path]) -> dict[str, Reading]:
+    """Decode every modality that can be; problems go to the survey. Sorted by name."""
+    readings: dict[str, Reading] = {}
+    for index, modality in sorted(enumerate(spec.dataset.modalities), key=lambda pair: pair[1].name):
+        if modality.name not in survey.usable:
+            continue
+        where = f"{_POINTER}/modalities/{index}/{'columns' if isinstance(modality, TabularModality) else 'column'}"
+        try:
+            reading = _read_one(modality, where, survey, roots)
+        except DataError as error:  # too large for memory: a property of the modality, not of one row
+            survey.issues += [replace(issue, pointer=where) for issue in error.issues]
+            continue
+        survey.problems.add(where, f"modality {modality.name!r}", reading.problems)
+        survey.issues += [replace(warning, pointer=where) for warning in reading.warnings]
+        readings[modality.name] = reading
+    return readings
+
+
+def _read_one(modality: Modality, where: str, survey: Survey, roots: Mapping[str, Path]) -> Reading:
+    assert survey.table is not None
+    assert survey.source is not None
+    if not is_media(modality) or isinstance(modality, TabularModality):
+        return read_modality(modality, survey.table)
+    cells = survey.table.columns[modality.column].text()
+    located = locate_files(cells, survey.source.base, roots)
+    issue = forbidden_issue(located, cells, survey.sample_ids, where)
+    if issue is not None:
+        survey.issues.append(issue)
+    reading = read_modality(modality, survey.table, located.paths)
+    reading.problems = sorted([*located.problems, *reading.problems], key=lambda problem: problem.row)
+    return reading
+
+
+def _split_of(assessment: Assessment) -> SplitIndices | None:
+    parts, held = assessment.parts, assessment.holdout
+    if parts is None or held is None:
+        return None
+    return SplitIndices(
+        train=np.flatnonzero((parts == TRAIN) & ~held).astype(np.int64),
+        holdout=np.flatnonzero(held).astype(np.int64),
+        validation=np.flatnonzero(parts == VALIDATION).astype(np.int64),
+        test=np.flatnonzero(parts == TEST).astype(np.int64),
+    )
+
+
+def _fit_all(
+    spec: JobSpec, readings: dict[str, Reading], keep: Rows, split: SplitIndices, issues: list[Issue]
+) -> tuple[dict[str, State], dict[str, _Store]]:
+    """Fit every modality on T and encode it. Each reading is let go as soon as its store holds its samples."""
+    by_name = {modality.name: (index, modality) for index, modality in enumerate(spec.dataset.modalities)}
+    states: dict[str, State] = {}
+    stores: dict[str, _Store] = {}
+    for name, reading in readings.items():
+        index, modality = by_name[name]
+        raw: NDArray[Any] = reading.raw if len(keep) == len(reading.raw) else reading.raw[keep]
+        reading.raw = np.empty(0)
+        states[name] = fit_modality(modality, raw, split.train)
+        if isinstance(modality, TabularModality):
+            where = f"{_POINTER}/modalities/{index}/columns"
+            issues += [replace(issue, pointer=where) for issue in constant_columns(modality.columns, raw, split.train)]
+        stores[name] = _Store(raw, states[name])
+    return states, stores
+
+
+def _failure(issues: list[Issue]) -> DataError:
+    """All issues in one error that carries the first one's words."""
+    ordered = sorted(issues, key=lambda issue: issue.severity != "error")
+    errors = [issue for issue in ordered if issue.severity == "error"]
+    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+    return DataError(f"{errors[0].detail}{more}", code=errors[0].code, hint=errors[0].hint, issues=tuple(ordered))

@@ -1,0 +1,48 @@
+"""The fingerprint of prepared data: equal ones mean the same samples, decoded the same way, on the same sides."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from core.data.table import Rows
+from core.spec.data import DatasetSpec, Holdout
+from core.spec.job import canonical_json
+
+
+def dataset_fingerprint(
+    spec: DatasetSpec,
+    holdout: Holdout,
+    *,
+    seed: int,
+    source_digest: str,
+    media: Mapping[str, Sequence[bytes]],
+    split: Mapping[str, Rows],
+) -> str:
+    """`sha256:<hex>` over the canonical spec, the source's bytes, every media file's bytes and the split.
+
+    Encoders are left out (they are the model's), and modalities are sorted by name, so that neither another encoder
+    nor another order makes other data. `seed` is the one that V was drawn with; `media` maps a modality to the
+    SHA-256 of its files in row order; `split` maps a part to its row numbers in the source.
+    """
+    told = {
+        "dataset": _canonical_spec(spec),
+        "holdout": {**holdout.model_dump(mode="json"), "seed": seed},
+        "source": source_digest,
+        "media": {name: hashlib.sha256(b"".join(digests)).hexdigest() for name, digests in sorted(media.items())},
+        "split": {
+            part: hashlib.sha256(np.ascontiguousarray(rows, dtype="<i8").tobytes()).hexdigest()
+            for part, rows in sorted(split.items())
+        },
+    }
+    return f"sha256:{hashlib.sha256(canonical_json(told)).hexdigest()}"
+
+
+def _canonical_spec(spec: DatasetSpec) -> dict[str, Any]:
+    raw = spec.model_dump(mode="json")
+    modalities = [{key: value for key, value in modality.items() if key != "encoder"} for modality in raw["modalities"]]
+    raw["modalities"] = sorted(modalities, key=lambda modality: str(modality["name"]))
+    return raw

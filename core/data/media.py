@@ -1,0 +1,82 @@
+"""From the cells of a media column to files: what is refused, what is missing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from core.data.problems import EXAMPLES, RowProblem
+from core.data.uris import MediaFolder, is_file
+from core.errors import Issue, SpecError
+
+
+@dataclass(slots=True)
+class Located:
+    """The files of one media column. A row that was not looked at, or has a problem, has no path."""
+
+    paths: list[Path | None]
+    problems: list[RowProblem] = field(default_factory=list)
+    forbidden: list[int] = field(default_factory=list)
+    complete: bool = True
+    """Whether every row was looked at."""
+
+
+def locate_files(
+    cells: Sequence[str],
+    base: Path,
+    roots: Mapping[str, Path],
+    *,
+    most: int | None = None,
+    deadline: float | None = None,
+) -> Located:
+    """Find each cell's file below the roots.
+
+    `most` bounds how many files are looked for (an even sample of the rows), `deadline` (of `time.monotonic`) how
+    long; the texts of all cells are judged in any case.
+    """
+    folder = MediaFolder(base, roots)
+    step = 1 if most is None or len(cells) <= most else -(-len(cells) // max(1, most))
+    located = Located([None] * len(cells), complete=step == 1)
+    for row, cell in enumerate(cells):
+        text = cell.strip()
+        if not text:
+            located.problems.append(RowProblem(row, "value.missing", "there is no path"))
+            continue
+        if row % step or (deadline is not None and time.monotonic() > deadline):
+            located.complete = False
+            if folder.refuses(text):
+                located.forbidden.append(row)
+            continue
+        try:
+            path = folder.locate(text)
+        except SpecError:
+            located.forbidden.append(row)
+            continue
+        if is_file(path):
+            located.paths[row] = path
+        else:
+            located.problems.append(RowProblem(row, "file.missing", f"there is no file {text[:200]!r}"))
+    return located
+
+
+def forbidden_issue(located: Located, cells: Sequence[str], samples: Sequence[str], pointer: str) -> Issue | None:
+    """One error for all refused paths of a column; it says nothing of what is at those places."""
+    rows = located.forbidden
+    if not rows:
+        return None
+    shown = tuple(f"{samples[row]}: {_escaped(cells[row])}" for row in rows[:EXAMPLES])
+    return Issue(
+        code="source.forbidden",
+        detail=f"{len(rows)} paths are refused: they are not below a configured root ({shown[0]})",
+        pointer=pointer,
+        hint="write paths relative to base_uri, without '..', leading slashes or links that lead elsewhere",
+        sample=samples[rows[0]],
+        count=len(rows),
+        examples=shown,
+    )
+
+
+def _escaped(cell: str) -> str:
+    return repr(cell[:80].encode("unicode_escape").decode("ascii"))

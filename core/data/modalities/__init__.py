@@ -1,0 +1,152 @@
+"""Modalities: how the values of each type are read, fitted on the training part, and encoded.
+
+Three steps, so that one pass over the files serves every split: `read_modality` decodes what does not depend on the
+split, `fit_modality` takes a State from the training rows, `encode` turns decoded values into what the encoder sees.
+`decode_sample` takes the same road for one new sample, from the saved states alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from core.data.modalities import arrays, audio, image, tabular
+from core.data.modalities.base import Floats, ModalityInfo, Raw, Reading, State
+from core.data.problems import HINTS, SampleError
+from core.data.table import Rows, Table
+from core.errors import DataError, Issue
+from core.spec.data import (
+    AudioModality,
+    EmbeddingModality,
+    ImageModality,
+    Modality,
+    TabularModality,
+    TimeseriesModality,
+)
+
+__all__ = [
+    "ModalityInfo",
+    "State",
+    "decode_sample",
+    "encode",
+    "fit_modality",
+    "info_of",
+    "is_media",
+    "read_modality",
+]
+
+
+def is_media(modality: Modality) -> bool:
+    """Whether its column holds paths of files."""
+    return isinstance(modality, ImageModality | AudioModality)
+
+
+def read_modality(modality: Modality, table: Table, paths: Sequence[Path | None] = ()) -> Reading:
+    """Decode every row. Media modalities take their files from `paths` (None: known to be bad), others from the table.
+
+    Raises DataError `data.too_large` where the decoded values would not fit in memory.
+    """
+    match modality:
+        case ImageModality():
+            return image.read_images(paths, modality.preprocess)
+        case AudioModality():
+            return audio.read_sounds(paths, modality.preprocess)
+        case TabularModality():
+            return tabular.read_tabular([(spec, table.columns[spec.name]) for spec in modality.columns])
+        case TimeseriesModality():
+            return arrays.read_timeseries(table.columns[modality.column], modality.shape)
+        case EmbeddingModality():
+            return arrays.read_embedding(table.columns[modality.column])
+
+
+def fit_modality(modality: Modality, raw: Raw, train: Rows) -> State:
+    """The fitted preprocessing, from the rows `train` of `raw` alone."""
+    match modality:
+        case ImageModality():
+            return image.fit_images(raw, train)
+        case AudioModality():
+            return audio.fit_sounds(raw, train, modality.preprocess)
+        case TabularModality():
+            return tabular.fit_tabular(raw, train, modality.columns)
+        case TimeseriesModality():
+            return arrays.fit_timeseries(raw, train, modality.shape)
+        case EmbeddingModality():
+            return arrays.fit_embedding(raw, train)
+
+
+def encode(raw: Raw, state: State) -> Floats:
+    """Decoded values to C-contiguous float32 `[n, *info.shape]`."""
+    match state["type"]:
+        case "image":
+            return image.encode_images(raw, state)
+        case "audio":
+            return audio.encode_sounds(raw, state)
+        case "tabular":
+            return tabular.encode_tabular(raw, state)
+        case "timeseries":
+            return arrays.encode_timeseries(raw, state)
+        case _:
+            return arrays.encode_embedding(raw, state)
+
+
+def info_of(name: str, state: State) -> ModalityInfo:
+    """The modality as its encoder sees it."""
+    match state["type"]:
+        case "image":
+            return ModalityInfo(name=name, kind="image", shape=(len(state["mean"]), *state["size"]))
+        case "audio":
+            return ModalityInfo(name=name, kind="audio", shape=(1, state["mels"], state["frames"]))
+        case "tabular":
+            categories = tuple(len(vocabulary) + 1 for vocabulary in state["vocabularies"])
+            shape = (len(state["numbers"]) + len(categories),)
+            return ModalityInfo(name=name, kind="tabular", shape=shape, categories=categories)
+        case "timeseries":
+            return ModalityInfo(name=name, kind="timeseries", shape=(state["steps"], state["channels"]))
+        case _:
+            return ModalityInfo(name=name, kind="embedding", shape=(state["length"],))
+
+
+def decode_sample(preprocessing: Mapping[str, State], sample: Mapping[str, Any]) -> dict[str, Floats]:
+    """One new sample as the model sees it: modality name -> float32 `[1, *shape]`.
+
+    `preprocessing` is what `PreparedData.preprocessing` held. `sample` gives, for every modality, a Path or the bytes
+    of a file (image, audio), a mapping of column to value (tabular), or an array (timeseries, embedding). Raises
+    DataError with one issue per modality that cannot be used, at `#/<modality>`.
+    """
+    encoded: dict[str, Floats] = {}
+    issues: list[Issue] = []
+    for name, state in sorted(preprocessing.items()):
+        try:
+            if name not in sample:
+                raise SampleError("value.missing", "it is not given")
+            encoded[name] = encode(_raw_of(sample[name], state), state)
+        except SampleError as error:
+            detail = f"modality {name!r}: {error.detail}"
+            issues.append(Issue(code=error.code, detail=detail, pointer=f"#/{name}", hint=HINTS[error.code]))
+    if issues:
+        raise DataError(issues[0].detail, code=issues[0].code, hint=issues[0].hint, issues=tuple(issues))
+    return encoded
+
+
+def _raw_of(value: Any, state: State) -> Raw:
+    if state["type"] in ("image", "audio"):
+        if not isinstance(value, Path | bytes):
+            raise SampleError("value.dtype", "it is neither a Path nor the bytes of a file")
+        return (image.decode_image_of if state["type"] == "image" else audio.decode_sound_of)(value, state)
+    if state["type"] == "tabular":
+        reading = tabular.read_tabular(tabular.tabular_columns_of(value, state))
+    else:
+        try:
+            column = arrays.array_column(value)
+        except (TypeError, ValueError) as error:
+            raise SampleError("value.dtype", "it is no array of numbers") from error
+        if state["type"] == "timeseries":
+            reading = arrays.read_timeseries(column, (state["steps"], state["channels"]))
+        else:
+            reading = arrays.read_embedding(column, state["length"])
+    if reading.problems:
+        raise SampleError(reading.problems[0].code, reading.problems[0].detail)
+    return np.asarray(reading.raw)

@@ -1,0 +1,234 @@
+"""WAV and FLAC files to log-mel spectrograms `[1, mels, frames]`.
+
+Channels are averaged, other sample rates resampled (soxr, high quality), and nothing beyond `max_seconds` is ever
+decoded. The frames are those of the longest training clip; shorter clips are followed by silence, longer ones are
+cropped. Standardisation is fitted on the training part, silence included.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.data.modalities.base import (
+    Floats,
+    Raw,
+    Reading,
+    State,
+    contiguous,
+    guard_store,
+    hashed,
+    moments,
+    open_media,
+    rows_at_once,
+)
+from core.data.modalities.logmel import SILENCE, LogMel
+from core.data.problems import RowProblem, SampleError
+from core.data.table import Rows
+from core.errors import Issue
+from core.spec.data import AudioPreprocess
+
+MAX_FILE_BYTES = 2 * 2**30
+MAX_CHANNELS = 32
+MIN_RATE, MAX_RATE = 1000, 768_000
+_FORMATS = ("WAV", "WAVEX", "RF64", "FLAC")
+_MAGIC = (b"RIFF", b"RF64", b"fLaC")
+_BLOCK = 2**18
+_MOST_CHUNKS = 4096
+_LOUDEST = 1e9
+_UNKNOWN_LENGTH = 2**62
+
+
+def read_sounds(paths: Sequence[Path | None], preprocess: AudioPreprocess) -> Reading:
+    """Decode every file to its own `[mels, frames]`; `None` paths are rows known to be bad."""
+    transform = LogMel.of(preprocess.sample_rate, preprocess.mels, preprocess.window_ms, preprocess.hop_ms)
+    reading = Reading(np.empty(len(paths), dtype=object), digests=[b""] * len(paths))
+    rates: Counter[int] = Counter()
+    stored = 0
+    for row, path in enumerate(paths):
+        if path is None:
+            continue
+        try:
+            with open_media(path, MAX_FILE_BYTES) as file:
+                reading.digests[row] = hashed(file)
+                wave, rate = decode_sound(file, preprocess.sample_rate, preprocess.max_seconds)
+        except SampleError as error:
+            reading.problems.append(RowProblem.of(row, error))
+            continue
+        rates[rate] += 1
+        stored += transform.frames(len(wave)) * transform.mels * 4
+        guard_store(stored, "sounds", "set a smaller preprocess.max_seconds, fewer mels or a longer hop_ms")
+        reading.raw[row] = transform(wave)
+    reading.warnings.extend(_rate_warnings(rates, preprocess.sample_rate))
+    return reading
+
+
+def decode_sound(file: IO[bytes], sample_rate: int, max_seconds: float) -> tuple[NDArray[np.float32], int]:
+    """One clip as mono samples in -1..1 at `sample_rate`, cropped to `max_seconds`, and the file's own rate.
+
+    Raises SampleError. Reads in blocks, so that a header that lies about the length costs nothing.
+    """
+    import soundfile
+    import soxr
+
+    magic = file.read(12)
+    file.seek(0)
+    if not magic.startswith(_MAGIC):
+        raise SampleError("file.format", "not a WAV or FLAC")
+    try:
+        with soundfile.SoundFile(file) as sound:
+            rate, wave = int(sound.samplerate), _mono(sound, max_seconds)
+    except soundfile.SoundFileError as error:
+        raise SampleError("file.undecodable", getattr(error, "error_string", None) or "not a readable sound") from error
+    if magic.startswith(b"RIFF"):
+        _check_length_of_wav(file)
+    if len(wave) == 0:
+        raise SampleError("file.undecodable", "it holds no samples")
+    if rate != sample_rate:
+        wave = soxr.resample(wave, rate, sample_rate, quality="HQ")
+    wave = wave[: max(1, round(max_seconds * sample_rate))]
+    if len(wave) == 0:
+        raise SampleError("file.undecodable", f"it is too short for {sample_rate} samples a second")
+    return wave, rate
+
+
+def decode_sound_of(source: Path | bytes, state: State) -> Raw:
+    """One new sample's spectrogram, decoded as the training's were. Raises SampleError."""
+    file = io.BytesIO(source) if isinstance(source, bytes) else open_media(source, MAX_FILE_BYTES)
+    with file:
+        wave, _ = decode_sound(file, state["sample_rate"], state["max_seconds"])
+    raw = np.empty(1, dtype=object)
+    raw[0] = _transform_of(state)(wave)
+    return raw
+
+
+def fit_sounds(raw: Raw, train: Rows, preprocess: AudioPreprocess) -> State:
+    """The number of frames (the longest training clip's) and the standardisation of the training part."""
+    transform = LogMel.of(preprocess.sample_rate, preprocess.mels, preprocess.window_ms, preprocess.hop_ms)
+    frames = max(raw[row].shape[1] for row in train)
+    mean, deviation = np.zeros(transform.mels), np.ones(transform.mels)
+    if preprocess.standardise == "per_band":
+        mean, deviation = moments(_band_chunks(raw, train, frames))
+    elif preprocess.standardise == "global":
+        one_mean, one_deviation = moments(chunk.reshape(-1, 1) for chunk in _band_chunks(raw, train, frames))
+        mean, deviation = mean + one_mean, deviation * one_deviation
+    return {
+        "type": "audio",
+        "sample_rate": preprocess.sample_rate,
+        "max_seconds": preprocess.max_seconds,
+        "mels": transform.mels,
+        "window": transform.window,
+        "hop": transform.hop,
+        "n_fft": transform.n_fft,
+        "frames": frames,
+        "mean": mean.tolist(),
+        "std": deviation.tolist(),
+    }
+
+
+def encode_sounds(raw: Raw, state: State) -> Floats:
+    """Spectrograms of any length to standardised `[n, 1, mels, frames]`."""
+    guard_store(len(raw) * state["mels"] * state["frames"] * 4, "sounds", "set a smaller preprocess.max_seconds")
+    out = _padded(raw, state["frames"])
+    out -= np.asarray(state["mean"], dtype=np.float32)[:, None]
+    out /= np.asarray(state["std"], dtype=np.float32)[:, None]
+    return contiguous(out[:, None])
+
+
+def _padded(raw: Raw, frames: int) -> Floats:
+    out = np.full((len(raw), len(raw[0]), frames), SILENCE, dtype=np.float32)
+    for row, spectrogram in enumerate(raw):
+        length = min(frames, spectrogram.shape[1])
+        out[row, :, :length] = spectrogram[:, :length]
+    return out
+
+
+def _band_chunks(raw: Raw, rows: Rows, frames: int) -> Iterator[NDArray[Any]]:
+    step = rows_at_once(len(raw[rows[0]]) * frames)
+    for start in range(0, len(rows), step):
+        padded = _padded(raw[rows[start : start + step]], frames)
+        yield padded.transpose(0, 2, 1).reshape(-1, padded.shape[1])
+
+
+def _mono(sound: Any, max_seconds: float) -> NDArray[np.float32]:
+    rate, channels = int(sound.samplerate), int(sound.channels)
+    if sound.format not in _FORMATS:
+        raise SampleError("file.format", f"{sound.format} is not read")
+    if not MIN_RATE <= rate <= MAX_RATE:
+        raise SampleError("file.undecodable", f"{rate} samples a second; {MIN_RATE} to {MAX_RATE} are read")
+    if channels > MAX_CHANNELS:
+        raise SampleError("file.too_large", f"{channels} channels; at most {MAX_CHANNELS} are read")
+    claimed = int(sound.frames)
+    wanted = min(claimed, max(1, round(max_seconds * rate)))
+    blocks: list[NDArray[np.float32]] = []
+    read = 0
+    while read < wanted:
+        block = sound.read(min(_BLOCK, wanted - read), dtype="float32", always_2d=True)
+        if len(block) == 0:
+            break
+        unusable = ~(np.abs(block) <= _LOUDEST)
+        if unusable.any():
+            place, channel = np.argwhere(unusable)[0]
+            raise SampleError("value.not_finite", f"{block[place, channel]} at sample {read + place}")
+        blocks.append(block[:, 0] if channels == 1 else block.mean(axis=1, dtype=np.float32))
+        read += len(block)
+    if read < wanted and claimed < _UNKNOWN_LENGTH:
+        raise SampleError("file.truncated", f"it ends after {read} of {claimed} samples")
+    return np.concatenate(blocks) if blocks else np.empty(0, dtype=np.float32)
+
+
+def _check_length_of_wav(file: IO[bytes]) -> None:
+    """Refuse a WAV that was cut off: libsndfile reads what is left of it without a word."""
+    end = file.seek(0, io.SEEK_END)
+    place = 12
+    for _ in range(_MOST_CHUNKS):
+        file.seek(place)
+        if place + 8 > end:
+            return
+        name, size = struct.unpack("<4sI", file.read(8))
+        if name == b"data":
+            # Programs that write to a pipe cannot go back and fill the length in: 0 or the largest number.
+            if size < 0x7FFFF000 and place + 8 + size > end:
+                raise SampleError("file.truncated", f"it holds {end - place - 8} of {size} bytes of sound")
+            return
+        place += 8 + size + (size & 1)
+
+
+def _transform_of(state: State) -> LogMel:
+    return LogMel(state["sample_rate"], state["mels"], state["window"], state["hop"], state["n_fft"])
+
+
+def _rate_warnings(rates: Counter[int], sample_rate: int) -> list[Issue]:
+    found: list[Issue] = []
+    if len(rates) > 1:
+        shown = tuple(f"{rate} Hz: {count} files" for rate, count in rates.most_common(5))
+        found.append(
+            Issue(
+                code="audio.mixed_sample_rates",
+                severity="warning",
+                detail=f"the files have {len(rates)} different sample rates; all are resampled to {sample_rate} Hz",
+                hint="recordings of different rates differ in bandwidth, which a model may learn instead of the sound",
+                count=len(rates),
+                examples=shown,
+            )
+        )
+    low = sum(count for rate, count in rates.items() if rate < sample_rate)
+    if low:
+        rate = max(rates)
+        found.append(
+            Issue(
+                code="audio.upsampled",
+                severity="warning",
+                detail=f"{low} files have fewer than {sample_rate} samples a second: their upper mel bands are empty",
+                hint=f"set preprocess.sample_rate to {min(rate, sample_rate)}" if rate < sample_rate else None,
+                count=low,
+            )
+        )
+    return found

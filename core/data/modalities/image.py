@@ -1,0 +1,168 @@
+"""PNG and JPEG files to `[channels, height, width]`.
+
+Decoded once and kept as 8-bit pixels (a quarter of the memory of floats); each batch is scaled to 0..1 and then
+standardised per channel with the mean and deviation of the training part. Resizing is bilinear with antialiasing and
+does not keep the aspect ratio. Transparency is dropped, a JPEG's EXIF orientation is applied, 16-bit greys keep their
+depth. Only the first frame counts.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from core.data.modalities.base import (
+    Floats,
+    Raw,
+    Reading,
+    State,
+    contiguous,
+    guard_store,
+    hashed,
+    moments,
+    open_media,
+    rows_at_once,
+)
+from core.data.problems import RowProblem, SampleError
+from core.data.table import Rows
+from core.spec.data import ImagePreprocess
+
+MAX_PIXELS = 50_000_000
+MAX_FILE_BYTES = 128 * 2**20
+_MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
+_GREY = ("1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L")
+_STEADY = "set preprocess.size"
+
+
+def read_images(paths: Sequence[Path | None], preprocess: ImagePreprocess) -> Reading:
+    """Decode every file into one `[rows, C, H, W]` array; `None` paths are rows known to be bad.
+
+    The first image that can be decoded settles what the spec leaves open: the mode, and the size all others must have.
+    """
+    reading = Reading(np.empty((len(paths), 1, 1, 1), dtype=np.uint8), digests=[b""] * len(paths))
+    mode = preprocess.mode
+    settled = False
+    for row, path in enumerate(paths):
+        if path is None:
+            continue
+        try:
+            with open_media(path, MAX_FILE_BYTES) as file:
+                reading.digests[row] = hashed(file)
+                pixels = decode_image(file, mode=mode, size=preprocess.size)
+        except SampleError as error:
+            reading.problems.append(RowProblem.of(row, error))
+            continue
+        if not settled:
+            settled, mode = True, "grey" if len(pixels) == 1 else "rgb"
+            guard_store(len(paths) * pixels.nbytes, "images", "set a smaller preprocess.size")
+            reading.raw = np.zeros((len(paths), *pixels.shape), dtype=pixels.dtype)
+        if pixels.shape != reading.raw.shape[1:]:
+            detail = f"{_size(pixels.shape)} pixels; the first image has {_size(reading.raw.shape[1:])} ({_STEADY})"
+            reading.problems.append(RowProblem(row, "value.shape", detail))
+            continue
+        reading.raw[row] = pixels if pixels.dtype == reading.raw.dtype else _to_dtype(pixels, reading.raw.dtype)
+    return reading
+
+
+def decode_image(file: IO[bytes], *, mode: str, size: Sequence[int] | None) -> Raw:
+    """One image as `[C, H, W]`, values 0..255: uint8, or float32 where the file is 16-bit grey.
+
+    `mode` is grey, rgb or auto; `size` is height and width. Raises SampleError.
+    """
+    from PIL import Image, ImageOps
+
+    magic = file.read(8)
+    file.seek(0)
+    if not magic.startswith(_MAGIC):
+        raise SampleError("file.format", "not a PNG or JPEG")
+    try:
+        with warnings.catch_warnings():
+            # Pillow's own bomb guard only warns below twice its limit; oddities in metadata are no concern of ours.
+            warnings.simplefilter("ignore")
+            with Image.open(file, formats=("PNG", "JPEG")) as image:
+                if image.width * image.height > MAX_PIXELS:
+                    raise SampleError("file.too_large", f"{image.width} x {image.height} pixels; at most {MAX_PIXELS}")
+                image.load()
+                upright = ImageOps.exif_transpose(image) if image.format != "PNG" else image
+                return _pixels(upright, mode, size)
+    except SampleError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise SampleError("file.too_large", f"more than {MAX_PIXELS} pixels") from error
+    except Exception as error:  # hostile bytes make a decoder raise anything; it all means one thing
+        code = "file.truncated" if "truncated" in str(error).lower() else "file.undecodable"
+        # Pillow's message for an unknown file holds the address of a Python object.
+        text = "not a readable image" if "cannot identify" in str(error) else str(error) or type(error).__name__
+        raise SampleError(code, text) from error
+
+
+def decode_image_of(source: Path | bytes, state: State) -> Raw:
+    """One new sample's pixels `[1, C, H, W]`, decoded as the training's were. Raises SampleError."""
+    file = io.BytesIO(source) if isinstance(source, bytes) else open_media(source, MAX_FILE_BYTES)
+    with file:
+        return decode_image(file, mode=state["mode"], size=state["size"])[None]
+
+
+def fit_images(raw: Raw, train: Rows) -> State:
+    """Mean and deviation per channel over the training rows, of pixels scaled to 0..1."""
+    mean, deviation = moments(_pixel_chunks(raw, train))
+    return {
+        "type": "image",
+        "mode": "grey" if raw.shape[1] == 1 else "rgb",
+        "size": [int(raw.shape[2]), int(raw.shape[3])],
+        "mean": mean.tolist(),
+        "std": deviation.tolist(),
+    }
+
+
+def encode_images(raw: Raw, state: State) -> Floats:
+    """`[n, C, H, W]` pixels 0..255 to standardised float32."""
+    mean = np.asarray(state["mean"], dtype=np.float32)[:, None, None]
+    std = np.asarray(state["std"], dtype=np.float32)[:, None, None]
+    out = raw.astype(np.float32)
+    out *= np.float32(1.0 / 255.0)
+    out -= mean
+    out /= std
+    return contiguous(out)
+
+
+def _pixel_chunks(raw: Raw, rows: Rows) -> Iterator[Raw]:
+    step = rows_at_once(raw[0].size)
+    for start in range(0, len(rows), step):
+        chunk = raw[rows[start : start + step]].astype(np.float64) / 255.0
+        yield np.moveaxis(chunk, 1, -1).reshape(-1, chunk.shape[1])
+
+
+def _pixels(image: Any, mode: str, size: Sequence[int] | None) -> Raw:
+    from PIL import Image
+
+    if mode == "auto":
+        mode = "grey" if image.mode in _GREY else "rgb"
+    if image.mode.startswith("I") or image.mode == "F":
+        # Pillow clips 16-bit greys at 255 when it converts them; dividing by 257 maps 65535 to 255.
+        image = Image.fromarray(np.asarray(image, dtype=np.float32) / np.float32(257.0))
+    elif mode == "grey":
+        image = image.convert("L")
+    else:
+        image = image.convert("RGB")
+    if size is not None and image.size != (size[1], size[0]):
+        image = image.resize((size[1], size[0]), Image.Resampling.BILINEAR)
+    pixels = np.asarray(image)
+    if pixels.ndim == 2:
+        pixels = np.repeat(pixels[None], 3 if mode == "rgb" else 1, axis=0)
+    else:
+        pixels = pixels.transpose(2, 0, 1)
+    return np.ascontiguousarray(pixels)
+
+
+def _to_dtype(pixels: Raw, dtype: np.dtype[Any]) -> Raw:
+    return np.rint(pixels).astype(dtype) if dtype.kind == "u" else pixels.astype(dtype)
+
+
+def _size(shape: Sequence[int]) -> str:
+    return f"{shape[1]} x {shape[2]}"

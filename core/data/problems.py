@@ -1,0 +1,86 @@
+"""Problems with single rows, gathered until they can be told all at once."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from core.errors import Issue, Severity
+
+EXAMPLES = 5
+
+HINTS = {
+    "file.missing": "paths are relative to base_uri, or to the manifest's own folder where it is left out",
+    "file.format": "images must be PNG or JPEG, sounds WAV or FLAC",
+    "file.undecodable": "the file is damaged, or is not what its name says",
+    "file.truncated": "the file ends before its contents do; copy it again",
+    "file.too_large": "refused before it is decoded; make it smaller",
+    "value.missing": "fill the cell in, or drop such rows with on_bad_sample",
+    "value.not_finite": "NaN and infinity cannot be trained on; replace them, or drop such rows with on_bad_sample",
+    "value.dtype": "numbers, or lists of numbers, are expected",
+    "value.shape": "every sample needs the same shape",
+    "target.missing": "every row needs a label",
+}
+
+
+class SampleError(Exception):
+    """One sample's contents cannot be used. `code` is one of HINTS."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.detail = detail
+
+
+@dataclass(frozen=True, slots=True)
+class RowProblem:
+    """A row (its position in what was read) whose contents cannot be used, and why."""
+
+    row: int
+    code: str
+    detail: str
+
+    @classmethod
+    def of(cls, row: int, error: SampleError) -> RowProblem:
+        """The problem of a row whose decoding raised."""
+        return cls(row, error.code, error.detail)
+
+
+class RowProblems:
+    """All the row problems of a data set, by the part of the spec that they belong to."""
+
+    def __init__(self) -> None:
+        self._by_place: dict[tuple[str, str, str], list[RowProblem]] = defaultdict(list)
+        self.rows: set[int] = set()
+        """Rows with at least one problem."""
+        self.without_label: set[int] = set()
+        """Those of them that cannot even be counted to a class."""
+
+    def add(self, pointer: str, what: str, problems: Iterable[RowProblem]) -> None:
+        """Keep problems found in `what` (`modality 'audio'`, `the target`), described at `pointer`."""
+        for problem in problems:
+            self._by_place[pointer, what, problem.code].append(problem)
+            self.rows.add(problem.row)
+            if problem.code == "target.missing":
+                self.without_label.add(problem.row)
+
+    def issues(self, sample: Callable[[int], str], severity: Severity) -> list[Issue]:
+        """One issue per place and code, with the count and five examples; `sample` names a row."""
+        found: list[Issue] = []
+        for (pointer, what, code), problems in self._by_place.items():
+            first = problems[0]
+            rows = "1 row" if len(problems) == 1 else f"{len(problems)} rows"
+            found.append(
+                Issue(
+                    code=code,
+                    severity=severity,
+                    detail=f"{what}: {rows} cannot be used; {sample(first.row)}: {first.detail}",
+                    pointer=pointer,
+                    hint=HINTS[code],
+                    sample=sample(first.row),
+                    count=len(problems),
+                    examples=tuple(f"{sample(problem.row)}: {problem.detail}" for problem in problems[:EXAMPLES]),
+                )
+            )
+        return found

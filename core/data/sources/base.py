@@ -1,0 +1,56 @@
+"""What every source offers, the limits that keep memory bounded, and its errors."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.data.table import Column, ColumnHeader, Table
+from core.errors import DataError, Issue
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What a source may cost, checked from its headers before memory is spent."""
+
+    text_bytes: int = 256 * 2**20
+    """Size of a csv, tsv or jsonl file."""
+    array_bytes: int = 4 * 2**30
+    """Uncompressed size of what is read from a parquet or npz file."""
+    rows: int = 10_000_000
+
+
+class Source(ABC):
+    """An opened source. `headers` knows every column; `read` loads some of them."""
+
+    def __init__(self, path: Path, base: Path, headers: Mapping[str, ColumnHeader], rows: int) -> None:
+        self.path = path
+        self.base = base
+        """The folder that media paths are relative to."""
+        self.headers = headers
+        self.rows = rows
+
+    @abstractmethod
+    def read(self, names: Collection[str]) -> Table:
+        """Load these columns; names that do not exist are left out. Raises DataError."""
+
+    def digest(self) -> str:
+        """SHA-256 of the file's bytes, in hex."""
+        with self.path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    def _table(self, columns: Mapping[str, Column]) -> Table:
+        if any(len(column.values) != self.rows for column in columns.values()):
+            raise source_error("source.malformed", f"the columns do not have the {self.rows} rows that the header says")
+        return Table(columns, self.rows)
+
+
+def source_error(
+    code: str, detail: str, *, hint: str | None = None, count: int | None = None, examples: tuple[str, ...] = ()
+) -> DataError:
+    """A DataError with one issue; `open_source` adds the pointer."""
+    issue = Issue(code=code, detail=detail, hint=hint, count=count, examples=examples)
+    return DataError(detail, code=code, hint=hint, issues=(issue,))

@@ -1,0 +1,155 @@
+"""What a split can get wrong: small strata, classes on one side, ids and groups on two."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+
+import numpy as np
+
+from core.data.labels import Labels, imbalance_issue
+from core.data.problems import EXAMPLES
+from core.data.split import PART_NAMES, TEST, TRAIN, UNUSED, VALIDATION, Codes, Parts
+from core.data.table import Mask, Table
+from core.errors import Issue, Severity
+from core.spec.data import ColumnSplit, DatasetSpec
+
+
+def too_small(strata: Codes, names: tuple[str, ...], needed: int, pointer: str) -> list[Issue]:
+    """Strata with fewer rows than there are parts."""
+    counts = np.bincount(strata, minlength=len(names))
+    small = [f"{names[code]!r}: {counts[code]}" for code in np.flatnonzero(counts < needed)]
+    if not small:
+        return []
+    return [
+        Issue(
+            code="split.class_too_small",
+            detail=f"a class needs {needed} rows to be in each of {needed} parts; too small: {', '.join(small[:3])}",
+            pointer=f"{pointer}/split",
+            hint="add rows of it, merge it with another, or set split.stratify_by to false",
+            count=len(small),
+            examples=tuple(small[:EXAMPLES]),
+        )
+    ]
+
+
+def class_issues(labels: Labels, parts: Parts, pointer: str) -> list[Issue]:
+    """Classes that are missing from train or from test, and imbalance in train."""
+    counts = {part: np.bincount(labels.codes[parts == part], minlength=len(labels.classes)) for part in range(3)}
+    elsewhere = counts[VALIDATION] + counts[TEST]
+    unknown = [labels.classes[code] for code in np.flatnonzero((counts[TRAIN] == 0) & (elsewhere > 0))]
+    issues: list[Issue] = []
+    if unknown:
+        issues.append(
+            Issue(
+                code="split.class_not_in_train",
+                detail=f"seen only in validation or test: {', '.join(map(repr, unknown[:EXAMPLES]))}",
+                pointer=f"{pointer}/split",
+                hint="no model can learn a class that it never sees; move rows of it to train, or leave it out",
+                count=len(unknown),
+                examples=tuple(unknown[:EXAMPLES]),
+            )
+        )
+    untested = [labels.classes[code] for code in np.flatnonzero((counts[TEST] == 0) & (counts[TRAIN] > 0))]
+    if untested:
+        issues.append(
+            Issue(
+                code="split.class_not_in_test",
+                severity="warning",
+                detail=f"never tested: {', '.join(map(repr, untested[:EXAMPLES]))}",
+                pointer=f"{pointer}/split",
+                count=len(untested),
+                examples=tuple(untested[:EXAMPLES]),
+            )
+        )
+    imbalance = imbalance_issue(labels.classes, counts[TRAIN].astype(np.int64), f"{pointer}/target")
+    return [*issues, imbalance] if imbalance is not None else issues
+
+
+def holdout_class_issues(labels: Labels, codes: Codes, held: Mask, pointer: str) -> list[Issue]:
+    """Classes that T or V lacks. `codes` are the labels of the training rows, `held` marks V among them."""
+    size = len(labels.classes)
+    inside, outside = np.bincount(codes[held], minlength=size), np.bincount(codes[~held], minlength=size)
+    issues: list[Issue] = []
+    sides: tuple[tuple[str, Severity, Mask, str], ...] = (
+        ("holdout.class_not_trained", "error", (outside == 0) & (inside > 0), "V takes every training row of"),
+        ("holdout.class_missing", "warning", (inside == 0) & (outside > 0), "V holds no row of"),
+    )
+    for code, severity, mask, text in sides:
+        names = [labels.classes[index] for index in np.flatnonzero(mask)]
+        if names:
+            issues.append(
+                Issue(
+                    code=code,
+                    severity=severity,
+                    detail=f"{text} {', '.join(map(repr, names[:EXAMPLES]))}",
+                    pointer=pointer,
+                    hint="take another holdout.seed or fraction, or other group columns",
+                    count=len(names),
+                    examples=tuple(names[:EXAMPLES]),
+                )
+            )
+    return issues
+
+
+def sample_id_issues(table: Table, spec: DatasetSpec, parts: Parts | None, pointer: str) -> list[Issue]:
+    """Ids that are missing, on two rows, or on two sides of a given split."""
+    if spec.sample_id is None or spec.sample_id not in table.columns:
+        return []
+    where = f"{pointer}/sample_id"
+    column = table.columns[spec.sample_id]
+    issues: list[Issue] = []
+    if column.missing.any():
+        count = int(column.missing.sum())
+        issues.append(
+            Issue(
+                code="sample_id.missing", detail=f"{count} rows have no {spec.sample_id!r}", pointer=where, count=count
+            )
+        )
+    ids = column.text()
+    given = parts if isinstance(spec.split, ColumnSplit) else None
+    leaking = {} if given is None else _on_several_sides(ids, given)
+    issues += _leak_issue(leaking, "sample", where)
+    twice = [sample for sample, count in Counter(ids).items() if count > 1 and sample and sample not in leaking]
+    if twice:
+        issues.append(
+            Issue(
+                code="sample_id.duplicate",
+                detail=f"{len(twice)} sample ids are on more than one row",
+                pointer=where,
+                hint="every row needs its own id",
+                count=len(twice),
+                examples=tuple(twice[:EXAMPLES]),
+            )
+        )
+    return issues
+
+
+def group_leaks(groups: list[str], parts: Parts, pointer: str) -> list[Issue]:
+    """Groups on more than one side of a given split."""
+    return _leak_issue(_on_several_sides(groups, parts), "group", pointer)
+
+
+def _on_several_sides(values: list[str], parts: Parts) -> dict[str, list[int]]:
+    """The values on more than one side, and the sides. Empty values are told elsewhere."""
+    sides: dict[str, set[int]] = defaultdict(set)
+    for value, part in zip(values, parts.tolist(), strict=True):
+        if value and part != UNUSED:
+            sides[value].add(part)
+    return {value: sorted(where) for value, where in sides.items() if len(where) > 1}
+
+
+def _leak_issue(leaking: dict[str, list[int]], what: str, pointer: str) -> list[Issue]:
+    if not leaking:
+        return []
+    shown = [f"{value}: {' and '.join(PART_NAMES[part] for part in sides)}" for value, sides in leaking.items()]
+    number = f"1 {what} is" if len(leaking) == 1 else f"{len(leaking)} {what}s are"
+    return [
+        Issue(
+            code="split.leak",
+            detail=f"{number} on more than one side of the split ({shown[0]})",
+            pointer=pointer,
+            hint="test results would flatter the model; move each to one side",
+            count=len(leaking),
+            examples=tuple(shown[:EXAMPLES]),
+        )
+    ]

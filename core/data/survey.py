@@ -1,0 +1,158 @@
+"""The first look at a data set, shared by validation (API) and preparation (worker): headers, columns, rows in use."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from core.data.assessment import given_parts
+from core.data.labels import missing_labels
+from core.data.problems import EXAMPLES, RowProblems
+from core.data.references import Reference, header_issue, modality_references, references, schema_issues, shape_issue
+from core.data.sources import Limits, Source, open_source
+from core.data.split import UNUSED
+from core.data.table import Rows, Table
+from core.errors import GblendError, Issue, Severity
+from core.spec.data import ColumnSplit, DatasetSpec, Holdout, OnBadSample
+
+
+@dataclass(slots=True)
+class Survey:
+    """What a data set's headers and scalar columns show.
+
+    `table` holds the rows in use (all that the split column does not leave out) of every column that is there and of
+    the right kind; `rows` are their numbers in the source. `usable` names the modalities all of whose columns it has.
+    """
+
+    issues: list[Issue]
+    source: Source | None = None
+    table: Table | None = None
+    rows: Rows = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    sample_ids: tuple[str, ...] = ()
+    usable: frozenset[str] = frozenset()
+    problems: RowProblems = field(default_factory=RowProblems)
+
+    def sample(self, row: int) -> str:
+        """How a row of `table` is called in messages."""
+        return self.sample_ids[row]
+
+
+def take_survey(
+    spec: DatasetSpec,
+    holdout: Holdout,
+    roots: Mapping[str, Path],
+    *,
+    arrays: bool,
+    pointer: str,
+    holdout_pointer: str,
+    limits: Limits | None = None,
+) -> Survey:
+    """Open the source, check every column that the spec names, read the rows. Never raises for bad data.
+
+    With `arrays` False, list and array columns are judged by their headers alone and not loaded.
+    """
+    survey = Survey(schema_issues(spec, pointer))
+    mentions = references(spec, holdout, pointer, holdout_pointer)
+    wanted = {mention.column for mention in mentions}
+    try:
+        source = open_source(spec.source, roots, wanted=wanted, limits=limits, pointer=f"{pointer}/source")
+        good = _check_headers(survey, spec, mentions, source, pointer)
+        load = {name for name in good if arrays or source.headers[name].kind != "array"}
+        table = source.read(sorted(load))
+    except GblendError as error:
+        survey.issues += [replace(issue, pointer=issue.pointer or f"{pointer}/source/uri") for issue in error.issues]
+        return survey
+    survey.source = source
+    survey.usable = _usable(spec, good)
+    _choose_rows(survey, table, spec, pointer)
+    return survey
+
+
+def judge(survey: Survey, on_bad: OnBadSample, pointer: str, *, complete: bool = True) -> tuple[list[Issue], Rows]:
+    """The row problems as issues, and the rows (of `survey.table`) that stay.
+
+    Problems are warnings where `on_bad_sample` lets their rows be dropped, errors otherwise. Rows without a label
+    never stay. `complete` False: only a sample of the files was looked at, and there may be more.
+    """
+    assert survey.table is not None
+    total, bad = survey.table.rows, len(survey.problems.rows)
+    dropping = on_bad.action == "drop"
+    too_many = dropping and bad > on_bad.max_fraction * total + 1e-9
+    severity: Severity = "warning" if dropping and not too_many else "error"
+    issues = survey.problems.issues(survey.sample, severity)
+    if too_many:
+        issues.append(
+            Issue(
+                code="data.too_many_bad_samples",
+                detail=f"{bad} of {total} rows cannot be used{'' if complete else ' (of those looked at)'}; "
+                f"at most {on_bad.max_fraction:.1%} may be dropped",
+                pointer=f"{pointer}/on_bad_sample/max_fraction",
+                count=bad,
+            )
+        )
+    out = survey.problems.rows if dropping else survey.problems.without_label
+    keep = np.ones(total, dtype=np.bool_)
+    keep[sorted(out)] = False
+    return issues, np.flatnonzero(keep).astype(np.int64)
+
+
+def _check_headers(
+    survey: Survey, spec: DatasetSpec, mentions: list[Reference], source: Source, pointer: str
+) -> set[str]:
+    """Names of the columns that are there and of the right kind everywhere they are mentioned."""
+    wrong: set[str] = set()
+    for mention in mentions:
+        issue = header_issue(mention, source.headers)
+        if issue is not None:
+            survey.issues.append(issue)
+            wrong.add(mention.column)
+    for index, modality in enumerate(spec.modalities):
+        for mention in modality_references(modality, f"{pointer}/modalities/{index}"):
+            if mention.role in ("series", "vector") and mention.column not in wrong:
+                issue = shape_issue(modality, source.headers[mention.column], mention.pointer)
+                if issue is not None:
+                    survey.issues.append(issue)
+                    wrong.add(mention.column)
+    return {mention.column for mention in mentions} - wrong
+
+
+def _usable(spec: DatasetSpec, good: set[str]) -> frozenset[str]:
+    return frozenset(
+        modality.name
+        for modality in spec.modalities
+        if all(mention.column in good for mention in modality_references(modality, ""))
+    )
+
+
+def _choose_rows(survey: Survey, table: Table, spec: DatasetSpec, pointer: str) -> None:
+    survey.rows = np.arange(table.rows, dtype=np.int64)
+    if isinstance(spec.split, ColumnSplit) and spec.split.column in table.columns:
+        column = table.columns[spec.split.column]
+        unused = given_parts(column, spec.split) == UNUSED
+        if unused.any() and not unused.all():
+            texts = column.text()
+            values = sorted({texts[row] for row in np.flatnonzero(unused).tolist()})
+            survey.issues.append(
+                Issue(
+                    code="split.unused_rows",
+                    severity="warning",
+                    detail=f"{int(unused.sum())} rows belong to no part of {spec.split.column!r}, and are left out",
+                    pointer=f"{pointer}/split/values",
+                    hint="say which part their values mean, if they should be used",
+                    count=int(unused.sum()),
+                    examples=tuple(map(repr, values[:EXAMPLES])),
+                )
+            )
+            survey.rows = np.flatnonzero(~unused).astype(np.int64)
+            table = table.take(survey.rows)
+    survey.table = table
+    survey.sample_ids = tuple(map(str, survey.rows.tolist()))
+    if spec.sample_id is not None and spec.sample_id in table.columns:
+        ids = table.columns[spec.sample_id].text()
+        survey.sample_ids = tuple(name or number for name, number in zip(ids, survey.sample_ids, strict=True))
+    if spec.target.column in table.columns:
+        column = table.columns[spec.target.column]
+        survey.problems.add(f"{pointer}/target/column", "the target", missing_labels(column))

@@ -1,0 +1,109 @@
+"""A table as NumPy columns: what every source is read into. No Arrow object leaves `core.data.sources`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+ColumnKind = Literal["text", "number", "boolean", "array", "unsupported"]
+Rows = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+
+_TRUE_AND_FALSE = {"true": 1.0, "false": 0.0}
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnHeader:
+    """What is known of a column before its values are read."""
+
+    kind: ColumnKind
+    dtype: str
+    """In the source's own words, for messages."""
+    shape: tuple[int, ...] | None = None
+    """Shape of one sample, where the source declares it (npz); `()` for scalars."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column, one value per row.
+
+    `values`: text is an object array of `str`; numbers and booleans are one-dimensional; an array column is numeric
+    `[rows, ...]`, or an object array of numeric arrays where lengths differ. `missing` marks nulls and empty texts.
+    """
+
+    header: ColumnHeader
+    values: NDArray[Any]
+    missing: Mask
+
+    def take(self, rows: Rows) -> Column:
+        """The same column with only these rows."""
+        return Column(self.header, self.values[rows], self.missing[rows])
+
+    def text(self) -> list[str]:
+        """Every value as text; missing ones are empty. `7` and `7.0` are both `7`; booleans are `true`, `false`."""
+        return ["" if gone else _as_text(value) for value, gone in zip(self.values, self.missing, strict=True)]
+
+    def numbers(self) -> tuple[NDArray[np.float64], Mask]:
+        """Every value as a number (NaN where missing), and a mask of the values that are no numbers."""
+        if self.header.kind in ("number", "boolean"):
+            numbers = self.values.astype(np.float64)
+            numbers[self.missing] = np.nan
+            return numbers, np.zeros(len(numbers), dtype=np.bool_)
+        numbers = np.full(len(self.values), np.nan)
+        unreadable = np.zeros(len(self.values), dtype=np.bool_)
+        for index, (value, gone) in enumerate(zip(self.values, self.missing, strict=True)):
+            if gone:
+                continue
+            number = _as_number(value)
+            if number is None:
+                unreadable[index] = True
+            else:
+                numbers[index] = number
+        return numbers, unreadable
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Named columns of equal length."""
+
+    columns: Mapping[str, Column]
+    rows: int
+
+    def take(self, rows: Rows) -> Table:
+        """Only these rows, in this order."""
+        return Table({name: column.take(rows) for name, column in self.columns.items()}, len(rows))
+
+
+def text_column(values: list[str], dtype: str = "string") -> Column:
+    """A text column; empty and blank texts count as missing."""
+    array = np.empty(len(values), dtype=object)
+    array[:] = values
+    missing = np.fromiter((not value.strip() for value in values), dtype=np.bool_, count=len(values))
+    return Column(ColumnHeader("text", dtype), array, missing)
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool | np.bool_):
+        return "true" if value else "false"
+    if isinstance(value, float | np.floating):
+        number = float(value)
+        return str(int(number)) if number.is_integer() and abs(number) < 2**53 else repr(number)
+    return str(value)
+
+
+def _as_number(text: str) -> float | None:
+    cleaned = text.strip().lower()
+    if cleaned in _TRUE_AND_FALSE:
+        return _TRUE_AND_FALSE[cleaned]
+    if "_" in cleaned:  # Python reads 1_000 as a number; nobody else does
+        return None
+    try:
+        return float(cleaned)
+    except ValueError:
+        return None

@@ -1,0 +1,146 @@
+"""Tier 2: what the headers, the scalar columns and the existence of files show, in bounded time.
+
+The API runs it when a job is submitted. It opens the source, never a media file, and never raises for bad data: all
+that is wrong comes back together, errors and warnings. Contents (tier 3) are `core.data.dataset`'s, in the worker.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from core.data.assessment import Assessment, assess
+from core.data.media import forbidden_issue, locate_files
+from core.data.modalities import is_media, read_modality
+from core.data.modalities.base import Raw
+from core.data.modalities.tabular import constant_columns
+from core.data.references import schema_issues
+from core.data.sources import Limits
+from core.data.split import TRAIN
+from core.data.survey import Survey, judge, take_survey
+from core.data.table import Rows
+from core.errors import Issue
+from core.spec.data import DatasetSpec, Holdout, Modality, TabularModality
+
+__all__ = ["CheckLimits", "check", "schema_issues"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckLimits:
+    """What one check may cost."""
+
+    files: int = 20_000
+    """Files whose existence is looked up, over all columns; beyond it an even sample of the rows."""
+    seconds: float = 10.0
+    """After so long no further file is looked up (a slow network file system)."""
+    source: Limits = field(default_factory=Limits)
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """A tabular modality and its decoded rows."""
+
+    modality: TabularModality
+    pointer: str
+    raw: Raw
+
+
+def check(
+    spec: DatasetSpec,
+    holdout: Holdout,
+    roots: Mapping[str, Path],
+    *,
+    seed: int = 0,
+    pointer: str = "#/dataset",
+    holdout_pointer: str = "#/holdout",
+    limits: CheckLimits | None = None,
+) -> list[Issue]:
+    """Everything that is wrong or odd with a data set before its contents are decoded; errors first.
+
+    `seed` is the job's: V is drawn with it where `holdout.seed` is left out. `roots` maps a URI scheme to its folder.
+    """
+    limits = limits or CheckLimits()
+    survey = take_survey(
+        spec,
+        holdout,
+        roots,
+        arrays=False,
+        pointer=pointer,
+        holdout_pointer=holdout_pointer,
+        limits=limits.source,
+    )
+    issues = list(survey.issues)
+    if survey.table is not None:
+        complete = _check_media(survey, issues, spec, roots, pointer, limits)
+        tabular = _check_tables(survey, spec, pointer)
+        found, keep = judge(survey, spec.on_bad_sample, pointer, complete=complete)
+        issues += found
+        if spec.target.column in survey.table.columns:
+            table = survey.table.take(keep)
+            assessment = assess(table, spec, holdout, seed=seed, pointer=pointer, holdout_pointer=holdout_pointer)
+            issues += assessment.issues
+            issues += _constants(tabular, assessment, keep)
+    return sorted(issues, key=lambda issue: issue.severity != "error")
+
+
+def _check_media(
+    survey: Survey,
+    issues: list[Issue],
+    spec: DatasetSpec,
+    roots: Mapping[str, Path],
+    pointer: str,
+    limits: CheckLimits,
+) -> bool:
+    """Look for the files of every media column. Returns whether every file was looked for."""
+    media = [(index, modality) for index, modality in enumerate(spec.modalities) if _has_files(modality, survey)]
+    deadline = time.monotonic() + limits.seconds
+    complete = True
+    for index, modality in media:
+        cells = cells_of(modality, survey)
+        assert survey.source is not None
+        located = locate_files(
+            cells, survey.source.base, roots, most=max(1, limits.files // len(media)), deadline=deadline
+        )
+        where = f"{pointer}/modalities/{index}/column"
+        issue = forbidden_issue(located, cells, survey.sample_ids, where)
+        if issue is not None:
+            issues.append(issue)
+        survey.problems.add(where, f"modality {modality.name!r}", located.problems)
+        complete = complete and located.complete
+    return complete
+
+
+def cells_of(modality: Modality, survey: Survey) -> Sequence[str]:
+    """The paths that a media column holds, as text."""
+    assert survey.table is not None
+    assert not isinstance(modality, TabularModality)
+    return survey.table.columns[modality.column].text()
+
+
+def _has_files(modality: Modality, survey: Survey) -> bool:
+    return is_media(modality) and modality.name in survey.usable
+
+
+def _check_tables(survey: Survey, spec: DatasetSpec, pointer: str) -> list[_Table]:
+    read: list[_Table] = []
+    for index, modality in enumerate(spec.modalities):
+        if isinstance(modality, TabularModality) and modality.name in survey.usable:
+            assert survey.table is not None
+            where = f"{pointer}/modalities/{index}/columns"
+            reading = read_modality(modality, survey.table)
+            survey.problems.add(where, f"modality {modality.name!r}", reading.problems)
+            read.append(_Table(modality, where, reading.raw))
+    return read
+
+
+def _constants(tabular: list[_Table], assessment: Assessment, keep: Rows) -> list[Issue]:
+    if assessment.parts is None:
+        return []
+    train = keep[assessment.parts == TRAIN]
+    return [
+        replace(issue, pointer=read.pointer)
+        for read in tabular
+        for issue in constant_columns(read.modality.columns, read.raw, train)
+    ]

@@ -1,0 +1,1 @@
+"""`core.data` on the real data sets beside the repository."""
