@@ -1,0 +1,107 @@
+"""Late fusion with a head per modality and one over all of them (paper, section 2.1): `{head: logits}`.
+
+Shape letters: B = batch, F = features of one encoder, K = classes.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from core.data.dataset import ModalityInfo
+from core.models.encoders import build_encoder
+from core.models.seeding import derive
+from core.spec import FUSED, JobSpec
+
+
+class Head(nn.Module):
+    """Dropout, an optional hidden layer, a linear classifier: [B, F] -> [B, K]."""
+
+    def __init__(self, features: int, classes: int, *, hidden: int, dropout: float) -> None:
+        super().__init__()
+        layers: list[nn.Module] = [nn.Dropout(dropout)]
+        if hidden:
+            layers += [nn.Linear(features, hidden), nn.ReLU(), nn.Dropout(dropout)]
+        self.layers = nn.Sequential(*layers, nn.Linear(hidden or features, classes))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """[B, F] -> [B, K]"""
+        logits: Tensor = self.layers(features)
+        return logits
+
+
+class MultimodalClassifier(nn.Module):
+    """Encoders by modality and heads by name. Modalities are sorted, so their order in a spec never matters."""
+
+    def __init__(self, encoders: Mapping[str, nn.Module], heads: Mapping[str, nn.Module]) -> None:
+        super().__init__()
+        self.modalities = tuple(sorted(encoders))
+        self.heads = tuple(sorted(set(heads) - {FUSED})) + ((FUSED,) if FUSED in heads else ())
+        for name in self.modalities:
+            self.add_module(f"encoder_{name}", encoders[name])
+        for name in self.heads:
+            self.add_module(f"head_{name}", heads[name])
+
+    def encoder(self, modality: str) -> nn.Module:
+        """The encoder of a modality."""
+        return self.get_submodule(f"encoder_{modality}")
+
+    def head(self, name: str) -> nn.Module:
+        """A head by name."""
+        return self.get_submodule(f"head_{name}")
+
+    def reads(self, heads: Iterable[str]) -> tuple[str, ...]:
+        """The modalities that these heads look at."""
+        wanted = set(heads)
+        return self.modalities if FUSED in wanted else tuple(name for name in self.modalities if name in wanted)
+
+    def features(self, inputs: Mapping[str, Tensor], modalities: Sequence[str]) -> dict[str, Tensor]:
+        """Each modality's features [B, F]."""
+        return {name: self.encoder(name)(inputs[name]) for name in modalities}
+
+    def forward(self, inputs: Mapping[str, Tensor], heads: Sequence[str] | None = None) -> dict[str, Tensor]:
+        """Logits [B, K] of the heads asked for (all by default); encoders that none of them reads are not run."""
+        wanted = self.heads if heads is None else heads
+        return self.classify(self.features(inputs, self.reads(wanted)), wanted)
+
+    def classify(self, features: Mapping[str, Tensor], heads: Sequence[str]) -> dict[str, Tensor]:
+        """Logits [B, K] of the heads from features [B, F] by modality (all of them, where `fused` is asked for)."""
+        return {
+            name: self.head(name)(torch.cat(list(features.values()), dim=1) if name == FUSED else features[name])
+            for name in heads
+        }
+
+    def copy_of(self, heads: Sequence[str]) -> MultimodalClassifier:
+        """A deep copy of these heads and of the encoders they read; shares no tensor with this model."""
+        return MultimodalClassifier(
+            {name: copy.deepcopy(self.encoder(name)) for name in self.reads(heads)},
+            {name: copy.deepcopy(self.head(name)) for name in heads},
+        )
+
+
+def build_model(spec: JobSpec, modalities: Mapping[str, ModalityInfo], classes: int) -> MultimodalClassifier:
+    """The classifier of a job, initialised from its seed. Every part has its own seed, derived from its name."""
+    encoders: dict[str, nn.Module] = {}
+    heads: dict[str, nn.Module] = {}
+    by_name = {modality.name: modality.encoder for modality in spec.dataset.modalities}
+    for name in spec.modality_names:
+        with _seeded(derive(spec.seed, "encoder", name)):
+            encoders[name] = build_encoder(modalities[name], by_name[name])
+        with _seeded(derive(spec.seed, "head", name)):
+            heads[name] = Head(by_name[name].features, classes, hidden=0, dropout=spec.model.dropout)
+    width = sum(encoder.features for encoder in by_name.values())
+    with _seeded(derive(spec.seed, "head", FUSED)):
+        heads[FUSED] = Head(width, classes, hidden=spec.model.hidden, dropout=spec.model.dropout)
+    return MultimodalClassifier(encoders, heads)
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Draws inside come from `seed`; the global generator stays where it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield

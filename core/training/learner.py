@@ -1,0 +1,132 @@
+"""A module with its optimizer, its weights and its own stream of randomness: all that a training step touches.
+
+The live model, each copy that an estimate trains, and the fused head of the fine-tune are learners; `train_pass` is the
+only loop that changes parameters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from core.errors import CheckpointError
+from core.spec.recipe import Adam, Optimizer
+from core.training.batches import Batch
+from core.training.rng import RngStream
+
+
+class Heads(Protocol):
+    """What a learner trains: inputs by name -> logits [B, K] by head."""
+
+    def __call__(self, inputs: Mapping[str, Tensor], heads: Sequence[str]) -> dict[str, Tensor]: ...
+
+
+def blended_loss(logits: Mapping[str, Tensor], targets: Tensor, weights: Mapping[str, float]) -> Tensor:
+    """`L = sum_i w_i L_i` (Eq. 7) over mean cross-entropies; logits [B, K] per head, targets [B]; a scalar."""
+    terms = [weight * functional.cross_entropy(logits[name], targets) for name, weight in weights.items()]
+    return torch.stack(terms).sum() if len(terms) > 1 else terms[0]
+
+
+class Learner:
+    """One training: `weights` says which heads' losses count, and how much."""
+
+    def __init__(
+        self,
+        module: nn.Module,
+        weights: Mapping[str, float],
+        *,
+        optimizer: Optimizer,
+        rng: RngStream,
+        max_grad_norm: float | None = None,
+    ) -> None:
+        self.module = module
+        self.rng = rng
+        self._max_grad_norm = max_grad_norm
+        self._parameters = dict(module.named_parameters())
+        self._optimizer = _build_optimizer(list(self._parameters.values()), optimizer)
+        self.weights = weights
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """Head -> weight, only those above 0: a head without weight costs no computation and moves no parameter."""
+        return self._weights
+
+    @weights.setter
+    def weights(self, weights: Mapping[str, float]) -> None:
+        self._weights = {name: weight for name, weight in weights.items() if weight > 0.0}
+        if not self._weights:
+            raise ValueError("a learner needs a head with a weight above 0")
+
+    def step(self, batch: Batch) -> None:
+        """One forward, backward and update, with this learner's own randomness."""
+        with self.rng.active():
+            logits = self.module(batch.inputs, tuple(self._weights))
+            loss = blended_loss(logits, batch.targets, self._weights)
+            self._optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            if self._max_grad_norm is not None:
+                nn.utils.clip_grad_norm_(self._parameters.values(), self._max_grad_norm)
+            self._optimizer.step()
+
+    def adopt_optimizer_state(self, other: Learner) -> None:
+        """Takes copies of another learner's moments for the parameters that both have (by name)."""
+        for name, parameter in self._parameters.items():
+            theirs = other._optimizer.state.get(other._parameters[name])
+            if theirs:
+                self._optimizer.state[parameter] = {key: value.clone() for key, value in theirs.items()}
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Parameters, buffers, optimizer state and randomness, for a checkpoint."""
+        found = {f"module.{name}": value for name, value in self.module.state_dict().items()}
+        for name, parameter in self._parameters.items():
+            for key, value in self._optimizer.state.get(parameter, {}).items():
+                if isinstance(value, Tensor):
+                    found[f"optimizer.{key}.{name}"] = value
+        found |= {f"rng.{key}": value for key, value in self.rng.tensors().items()}
+        return {name: value.detach().clone() for name, value in found.items()}
+
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
+        """The inverse of `tensors`; `CheckpointError` where they are of another model."""
+        try:
+            self.module.load_state_dict(below(tensors, "module"))
+        except RuntimeError as error:
+            raise CheckpointError(f"the checkpoint's parameters do not fit the model: {error}") from error
+        self._optimizer.state.clear()
+        for name, value in below(tensors, "optimizer").items():
+            key, _, parameter_name = name.partition(".")
+            parameter = self._parameters[parameter_name]
+            # `step` counters live where the optimizer keeps them: beside the parameter, for the fused kernels.
+            self._optimizer.state[parameter][key] = value.to(parameter.device, copy=True)
+        self.rng.load(below(tensors, "rng"))
+
+
+def train_pass(learners: Sequence[Learner], batches: Iterable[Batch]) -> int:
+    """One pass over the data: every learner takes every batch once. Returns the samples processed, summed over heads.
+
+    The data are read and decoded once however many learners there are. Learners share nothing, so each ends exactly
+    where it would have ended alone.
+    """
+    samples = 0
+    for learner in learners:
+        learner.module.train()
+    for batch in batches:
+        for learner in learners:
+            learner.step(batch)
+            samples += len(batch) * len(learner.weights)
+    return samples
+
+
+def below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The entries under `prefix.`, without it."""
+    start = f"{prefix}."
+    return {name.removeprefix(start): value for name, value in tensors.items() if name.startswith(start)}
+
+
+def _build_optimizer(parameters: list[nn.Parameter], spec: Optimizer) -> torch.optim.Optimizer:
+    if isinstance(spec, Adam):
+        return torch.optim.AdamW(parameters, lr=spec.lr, weight_decay=spec.weight_decay, fused=True)
+    return torch.optim.SGD(parameters, lr=spec.lr, momentum=spec.momentum, weight_decay=spec.weight_decay, fused=True)
