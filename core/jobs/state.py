@@ -1,7 +1,7 @@
 """A job's states and the transitions between them: a table, not code.
 
-`validating -> queued -> starting -> running -> succeeded | failed | cancelled`, with `cancelling` on the way and back to
-`queued` when a worker is lost. Terminal states never change.
+`queued -> starting -> running -> succeeded | failed | cancelled`, with `cancelling` on the way and back
+to `queued` when a worker is lost. Terminal states never change.
 """
 
 from __future__ import annotations

@@ -1,0 +1,51 @@
+"""Super-epochs and metrics: what events said, as rows that can be asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import select, tuple_
+from sqlalchemy.orm import Session
+
+from core.persistence.orm import MetricRow, SuperEpochRow
+
+
+class HistoryRepository:
+    """Rows of `super_epoch` and `metric`."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def super_epochs(self, job_id: str, *, after: int | None, limit: int) -> Sequence[SuperEpochRow]:
+        """Ascending; one row more than `limit` where there are more."""
+        query = select(SuperEpochRow).where(SuperEpochRow.job_id == job_id)
+        if after is not None:
+            query = query.where(SuperEpochRow.super_epoch > after)
+        return self._session.scalars(query.order_by(SuperEpochRow.super_epoch).limit(limit + 1)).all()
+
+    def metrics(
+        self,
+        job_id: str,
+        *,
+        head: str | None,
+        split: str | None,
+        metric: str | None,
+        scope: str | None,
+        after: tuple[int, int] | None = None,
+        limit: int | None = None,
+    ) -> Sequence[MetricRow]:
+        """In the order they were recorded, from after `(seq, position)` on; one row more than `limit`, if there are."""
+        query = select(MetricRow).where(MetricRow.job_id == job_id).order_by(MetricRow.seq, MetricRow.position)
+        for column, wanted in (
+            (MetricRow.head, head),
+            (MetricRow.split, split),
+            (MetricRow.metric, metric),
+            (MetricRow.scope, scope),
+        ):
+            if wanted is not None:
+                query = query.where(column == wanted)
+        if after is not None:
+            query = query.where(tuple_(MetricRow.seq, MetricRow.position) > after)
+        if limit is not None:
+            query = query.limit(limit + 1)
+        return self._session.scalars(query).all()

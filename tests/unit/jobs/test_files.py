@@ -1,0 +1,201 @@
+"""Journals, run directories, the artifact store, the embedded transport: files that others write meanwhile."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import threading
+from pathlib import Path
+from queue import Empty
+from typing import Any
+
+import kombu
+import pytest
+from pydantic import ValidationError
+
+from core.artifacts import ArtifactStore
+from core.errors import ArtifactError, NotFoundError
+from core.events import ArtifactWritten, encode
+from core.jobs.lease import Lease
+from tests.integration.engine.samples import run
+from worker import embedded_transport
+from worker.journal import JournalTail
+from worker.rundir import RunDirectory, discard, sweep
+
+
+def _lease(fence: int) -> Lease:
+    return Lease(unit_id="unit_1", job_id="job_1", fence=fence, owner="w", attempt=fence, recorded=0, spec={"seed": 7})
+
+
+def test_a_tail_hands_out_whole_lines_once(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    tail = JournalTail(path)
+    assert tail.read() == []
+    entries = run(2)
+    lines = [encode(entry) for entry in entries]
+    path.write_bytes(lines[0] + lines[1][:7])
+    assert tail.read() == entries[:1]
+    assert tail.read() == []
+    with path.open("ab") as file:
+        file.write(lines[1][7:] + b"".join(lines[2:]))
+    assert tail.read() == entries[1:]
+
+
+def test_a_tail_reads_a_long_journal_in_parts(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    entries = run(50)
+    path.write_bytes(b"".join(encode(entry) for entry in entries))
+    tail = JournalTail(path)
+    parts = []
+    while part := tail.read(limit_bytes=1000):
+        parts.append(part)
+    assert [entry for part in parts for entry in part] == entries
+    assert len(parts) > 10
+
+
+def test_a_line_that_is_no_entry_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    path.write_bytes(b'{"number": 1, "event": {"type": "surprise"}}\n')
+    with pytest.raises(ValidationError):
+        JournalTail(path).read()
+
+
+def test_run_directories_name_earlier_ones_newest_first(tmp_path: Path) -> None:
+    roots = {"data": tmp_path / "data"}
+    for fence in (1, 2, 10):
+        directory = RunDirectory.create(tmp_path, _lease(fence), roots)
+    given = json.loads((directory.path / "spec.json").read_text())
+    assert given == {
+        "job_id": "job_1",
+        "spec": {"seed": 7},
+        "roots": {"data": str(tmp_path / "data")},
+        "resume_from": [str(tmp_path / "job_1" / "2"), str(tmp_path / "job_1" / "1")],
+    }
+    assert directory.progress() is None
+    assert directory.log_tail() == []
+    directory.log.write_bytes(b"".join(b"line %d\n" % n for n in range(5000)) + b"\xff\x00")
+    assert directory.log_tail(2) == ["line 4999", "\ufffd\ufffd"]
+
+
+def test_an_artifact_outside_the_run_directory_is_refused(tmp_path: Path) -> None:
+    directory = RunDirectory.create(tmp_path, _lease(1), {})
+    written = ArtifactWritten(name="x", path="../../secret", kind="model", bytes=1, sha256="0")
+    with pytest.raises(ArtifactError, match=r"artifact\.path"):
+        directory.artifact(written)
+    (directory.path / "link").symlink_to("/etc/passwd")
+    with pytest.raises(ArtifactError, match=r"artifact\.path"):
+        directory.artifact(written.model_copy(update={"path": "link"}))
+
+
+def test_what_ended_is_swept_but_for_its_logs(tmp_path: Path) -> None:
+    for job in ("job_1", "job_2"):
+        attempt = tmp_path / job / "1"
+        (attempt / "checkpoints").mkdir(parents=True)
+        (attempt / "spec.json").write_text("{}")
+        (attempt / "child.log").write_text("said")
+    sweep(tmp_path, lambda ids: set(ids) & {"job_1"})
+    left = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file())
+    assert left == ["job_1/1/child.log", "job_2/1/child.log", "job_2/1/spec.json"]
+    discard(tmp_path / "job_2", keep_logs=False)
+    assert not (tmp_path / "job_2").exists()
+    sweep(tmp_path / "not there", lambda ids: set(ids))
+
+
+def test_artifacts_are_stored_whole_or_not_at_all(tmp_path: Path) -> None:
+    store = ArtifactStore((tmp_path / "store").as_uri())
+    source = tmp_path / "model.bin"
+    content = os.urandom(2_500_000)
+    source.write_bytes(content)
+    digest = hashlib.sha256(content).hexdigest()
+    chunks: list[int] = []
+    key = store.put(
+        source, "jobs/job_1/1/model.bin", size=len(content), sha256=digest, on_chunk=lambda: chunks.append(1)
+    )
+    assert len(chunks) == 3
+    with store.open(key) as file:
+        file.seek(1_000_000)
+        assert file.read(10) == content[1_000_000:1_000_010]
+    for size, wrong in ((len(content) - 1, digest), (len(content), "0" * 64)):
+        with pytest.raises(ArtifactError, match=r"artifact\.mismatch"):
+            store.put(source, "jobs/job_1/2/model.bin", size=size, sha256=wrong)
+    with pytest.raises(NotFoundError, match=r"artifact\.not_found"):
+        store.open("jobs/job_1/2/model.bin")
+    assert [path.name for path in (tmp_path / "store").rglob("*") if path.is_file()] == ["model.bin"]
+    assert store.children("jobs/job_1") == ("1", "2")
+    store.delete_below("jobs/job_1")
+    store.delete_below("jobs/job_1")
+    assert store.children("jobs/job_1") == ()
+
+
+@pytest.mark.parametrize("key", ["", "/etc/passwd", "../x", "a/../b", "a//b", "a/.hidden", "a\x00b", "a b", "-rf"])
+def test_keys_that_could_lead_elsewhere_are_refused(tmp_path: Path, key: str) -> None:
+    with pytest.raises(ArtifactError, match=r"artifact\.key"):
+        ArtifactStore(tmp_path.as_uri()).open(key)
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> dict[str, Any]:
+    """kombu's options for the embedded transport, and its folders."""
+    embedded_transport.register()
+    for name in ("messages", "control"):
+        (tmp_path / name).mkdir()
+    messages = str(tmp_path / "messages")
+    return {
+        "queue": f"units.{tmp_path.name}",  # kombu remembers per process which queues it has bound
+        "data_folder_in": messages,
+        "data_folder_out": messages,
+        "control_folder": str(tmp_path / "control"),
+        "polling_interval": 0.001,
+    }
+
+
+def _send(broker: dict[str, Any], scheme: str, numbers: range) -> None:
+    with kombu.Connection(f"{scheme}://localhost//", transport_options=broker) as connection:
+        queue = connection.SimpleQueue(broker["queue"])
+        for number in numbers:
+            queue.put(number)
+
+
+def _take_all(broker: dict[str, Any], until: threading.Event) -> list[int]:
+    taken: list[int] = []
+    with kombu.Connection("gblend-files://localhost//", transport_options=broker) as connection:
+        queue = connection.SimpleQueue(broker["queue"])
+        while True:
+            ended = until.is_set()
+            try:
+                message = queue.get(block=False)
+            except Empty:
+                if ended:
+                    return taken
+                continue
+            message.ack()
+            taken.append(message.payload)
+
+
+@pytest.mark.parametrize("scheme", ["filesystem", "gblend-files"])
+def test_takers_get_every_message_of_a_sender_at_work(broker: dict[str, Any], scheme: str) -> None:
+    """kombu's own channel loses some here, and raises: its reader does not wait for its writer."""
+    sent = threading.Event()
+    taken: list[int] = []
+    _send(broker, "gblend-files", range(0))
+    threads = [threading.Thread(target=lambda: taken.extend(_take_all(broker, sent))) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    _send(broker, scheme, range(300))
+    sent.set()
+    for thread in threads:
+        thread.join()
+    assert sorted(taken) == list(range(300))
+    assert os.listdir(broker["data_folder_in"]) == []
+
+
+def test_a_torn_message_or_table_stops_nobody(broker: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
+    queue = broker["queue"]
+    (Path(broker["control_folder"]) / f"{queue}.exchange").touch()
+    (Path(broker["data_folder_in"]) / f"1_torn.{queue}.msg").touch()
+    _send(broker, "gblend-files", range(2))
+    sent = threading.Event()
+    sent.set()
+    assert sorted(_take_all(broker, sent)) == [0, 1]
+    assert "unreadable wake-up dropped" in caplog.text

@@ -1,0 +1,1 @@
+"""Celery tasks: thin, one per kind of wake-up."""
