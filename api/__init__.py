@@ -1,0 +1,1 @@
+"""The HTTP side: it parses, asks `core.jobs`, and answers. It never imports torch."""

@@ -1,0 +1,62 @@
+"""What routes are given: the services of this process, the project, and parts of the path that are safe to look up."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from fastapi import Depends, Header, Path, Query, Request
+
+from api.services import Services
+from core.errors import NotFoundError
+
+PROJECT = "default"
+
+_JOB_ID = re.compile(r"[A-Za-z0-9_\-]{1,64}")
+
+
+def get_services(request: Request) -> Services:
+    """What `api.services.start` built."""
+    services: Services = request.app.state.services
+    return services
+
+
+def get_project() -> str:
+    """The caller's project. There are no API keys yet, so there is one project."""
+    return PROJECT
+
+
+def get_job_id(
+    job_id: Annotated[str, Path(description="The job's id.", examples=["job_01KDXYZ3C5Q7R9S1T2V4W6X8Y0"])],
+) -> str:
+    """A job id that may be put to the database; whatever cannot be one is not found."""
+    if _JOB_ID.fullmatch(job_id) is None:
+        raise NotFoundError("there is no job of that id", code="job.not_found")
+    return job_id
+
+
+def get_limit(
+    services: Annotated[Services, Depends(get_services)],
+    limit: Annotated[int, Query(ge=1, description="Rows of this page; the server caps it.")] = 100,
+) -> int:
+    """The page size: what was asked for, at most what the operator allows."""
+    return min(limit, services.settings.api.max_list)
+
+
+ServicesDep = Annotated[Services, Depends(get_services)]
+ProjectDep = Annotated[str, Depends(get_project)]
+JobIdDep = Annotated[str, Depends(get_job_id)]
+LimitDep = Annotated[int, Depends(get_limit)]
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=255,
+        pattern=r"^[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?$",
+        description="A key of your own (a random UUID, say): the same key and body create one job, however often sent.",
+    ),
+]
+IfNoneMatch = Annotated[
+    str | None, Header(alias="If-None-Match", description="The `ETag` of the answer you have; if it still holds: 304.")
+]

@@ -1,0 +1,147 @@
+"""What happens around every request: its id, its access line, its size, and the 500 that tells nothing.
+
+Plain ASGI rather than Starlette's `BaseHTTPMiddleware`, which copies bodies through a queue and so blunts the
+back-pressure that streams rely on.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import secrets
+import time
+from contextvars import ContextVar
+
+import anyio
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import HTTPConnection
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.problems import problem
+
+access = logging.getLogger("gblend.access")
+log = logging.getLogger(__name__)
+
+REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
+"""Of the request at hand: `api.logs` puts it on every line, whoever writes it."""
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._\-]{1,128}")
+_QUIET_PATHS = frozenset({"/healthz", "/readyz"})
+"""Probes come every few seconds; only what they find wrong is worth a line."""
+
+
+class RequestContextMiddleware:
+    """Gives a request its id (the client's `X-Request-ID` if it is a sane one) and answers what nothing else caught."""
+
+    def __init__(self, app: ASGIApp, *, max_body_bytes: int) -> None:
+        self._app = app
+        self._max_body_bytes = max_body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        request_id = _accepted_id(headers.get("x-request-id"))
+        scope.setdefault("state", {})["request_id"] = request_id
+        token = REQUEST_ID.set(request_id)
+        try:
+            await self._serve(scope, receive, send, headers, request_id)
+        finally:
+            REQUEST_ID.reset(token)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send, headers: Headers, request_id: str) -> None:
+        began = time.monotonic()
+        status: int | None = None
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                answer = MutableHeaders(scope=message)
+                answer["x-request-id"] = request_id
+                answer["x-content-type-options"] = "nosniff"
+            await send(message)
+
+        connection = HTTPConnection(scope)
+        try:
+            if _declared_length(headers) > self._max_body_bytes:
+                response = problem(
+                    connection,
+                    413,
+                    code="request.too_large",
+                    detail=f"the request body is larger than {self._max_body_bytes} bytes",
+                )
+                await response(scope, receive, send_with_id)
+            else:
+                await self._app(scope, receive, send_with_id)
+        except Exception:  # whatever it is, the client learns the id and the log learns the rest
+            log.exception("request failed", extra={"method": scope["method"], "path": scope["path"]})
+            if status is not None:
+                raise  # too late for another answer: the server cuts the connection
+            response = problem(
+                connection,
+                500,
+                code="internal",
+                detail="the server failed; the operator finds the reason in its log, under this request_id",
+            )
+            await response(scope, receive, send_with_id)
+        finally:
+            if scope["path"] not in _QUIET_PATHS or status != 200:
+                # The path only: a query may one day hold a stream ticket.
+                access.info(
+                    "request",
+                    extra={
+                        "method": scope["method"],
+                        "path": scope["path"],
+                        "status": status,
+                        "milliseconds": round((time.monotonic() - began) * 1000, 1),
+                        "client": scope["client"][0] if scope.get("client") else None,
+                    },
+                )
+
+
+class SendTimeoutMiddleware:
+    """Drops an event stream whose client stopped reading: a send that blocks for `seconds` ends the response."""
+
+    def __init__(self, app: ASGIApp, *, seconds: float) -> None:
+        self._app = app
+        self._seconds = seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        streaming = stalled = False
+
+        async def send_in_time(message: Message) -> None:
+            nonlocal streaming, stalled
+            if message["type"] == "http.response.start":
+                streaming = Headers(raw=message["headers"]).get("content-type", "").startswith("text/event-stream")
+            if not streaming:
+                await send(message)
+                return
+            try:
+                with anyio.fail_after(self._seconds):
+                    await send(message)
+            except TimeoutError:
+                stalled = True
+                raise
+
+        try:
+            await self._app(scope, receive, send_in_time)
+        except Exception:
+            if not stalled:
+                raise
+            # What comes out is our timeout, in a group with what it tore down in the stream's own tasks.
+            log.warning(
+                "stream dropped: its client stopped reading", extra={"path": scope["path"], "seconds": self._seconds}
+            )
+
+
+def _accepted_id(given: str | None) -> str:
+    if given is not None and _REQUEST_ID.fullmatch(given):
+        return given
+    return f"req_{secrets.token_hex(12)}"
+
+
+def _declared_length(headers: Headers) -> int:
+    declared = headers.get("content-length", "0")
+    return int(declared) if declared.isdecimal() else 0

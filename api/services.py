@@ -1,0 +1,69 @@
+"""What lives as long as the process: built when it starts, undone when it ends."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from api.health import Readiness
+from api.queue import UnitQueue
+from api.streaming.hub import StreamHub
+from api.submission import warm_up
+from core.settings import Settings
+
+if TYPE_CHECKING:
+    from core.artifacts import ArtifactStore
+    from core.jobs.service import JobService
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """What routes work with."""
+
+    settings: Settings
+    jobs: JobService
+    artifacts: ArtifactStore
+    readiness: Readiness
+    streams: StreamHub
+
+
+def start(settings: Settings, stack: ExitStack) -> Services:
+    """Build everything and start two threads, the listener and the reconciler; `stack` undoes all of it, last first."""
+    # Not above: SQLAlchemy takes 0.3 s, and who only wants the application's routes (its OpenAPI document) needs none.
+    from core.artifacts import ArtifactStore
+    from core.jobs.reconcile import Reconciler
+    from core.jobs.service import JobService
+    from core.jobs.units import UnitService
+    from core.persistence import Database
+    from core.persistence.notify import Notifier
+
+    database = Database(settings.database_url, pool_size=settings.database.pool_size)
+    stack.callback(database.close)
+    queue = UnitQueue(settings)
+    stack.callback(queue.close)
+    notifier = Notifier(settings.database_url)
+    notifier.start()
+    stack.callback(notifier.stop)
+    reconciler = Reconciler(UnitService(database, settings.engine), queue.send, settings.engine)
+    reconciler.start()
+    stack.callback(reconciler.stop)
+    streams = StreamHub(notifier.subscribe, limit=settings.api.sse_max_streams)
+    stack.callback(streams.close)
+    warming = threading.Thread(target=_warm_up, args=(queue,), name="warm-up", daemon=True)
+    warming.start()
+    stack.callback(warming.join)
+    return Services(
+        settings=settings,
+        jobs=JobService(database, max_attempts=settings.engine.max_attempts, announce=queue.send),
+        artifacts=ArtifactStore(settings.artifacts_url),
+        readiness=Readiness(database, queue),
+        streams=streams,
+    )
+
+
+def _warm_up(queue: UnitQueue) -> None:
+    """Load what the first submission needs, so that it does not wait for imports."""
+    warm_up()
+    queue.warm_up()

@@ -1,0 +1,178 @@
+"""`gblend-server`: everything up, everything down, whatever happens to whom."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from unittest.mock import patch
+
+import httpx
+import pytest
+from typer.testing import CliRunner
+
+from api.cli import app
+from tests.e2e.api.live import toy_spec, write_manifest
+from tests.servers import is_running, wait_until
+
+ROOT = Path(__file__).resolve().parents[3]
+ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("GBLEND_")}
+SECONDS = 60.0
+
+
+def _server(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "api.cli", *arguments],
+        cwd=ROOT,
+        env=ENVIRONMENT | environment,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+
+
+def _children(pid: int) -> dict[str, int]:
+    """The service's processes by what they are."""
+    found: dict[str, int] = {}
+    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        command = Path(f"/proc/{child}/cmdline").read_text().replace("\0", " ")
+        found["worker" if "worker" in command.split("--parent-pid")[0] else "api"] = int(child)
+    return found
+
+
+class Up:
+    """A running `gblend-server up`."""
+
+    def __init__(self, process: subprocess.Popen[str], url: str) -> None:
+        self.process = process
+        self.url = url
+
+    def children(self) -> dict[str, int]:
+        """Its processes."""
+        return _children(self.process.pid)
+
+
+@contextmanager
+def _up(state: Path) -> Iterator[Up]:
+    with (state.parent / "log").open("w") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "api.cli", "up", "--port", "0", "--state-dir", str(state), "--workers", "1"],
+            cwd=ROOT,
+            env=ENVIRONMENT,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        )
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert line.startswith("gblend: ready at http://127.0.0.1:"), (state.parent / "log").read_text()
+        yield Up(process, line.split()[-1])
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+            process.wait(SECONDS)
+        process.stdout.close()
+
+
+@pytest.fixture(scope="module")
+def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A state folder."""
+    return tmp_path_factory.mktemp("up") / "state"
+
+
+def test_up_serves_heals_and_goes_without_a_trace(state: Path) -> None:
+    with _up(state) as up:
+        assert httpx.get(f"{up.url}/readyz").status_code == 200
+        before = up.children()
+        assert set(before) == {"api", "worker"}
+        for name in ("worker", "api"):
+            os.kill(before[name], signal.SIGKILL)
+            wait_until(lambda name=name: up.children().get(name, before[name]) != before[name], name, seconds=SECONDS)
+        wait_until(lambda: _answers(up.url), "the API answers again at the same address", seconds=SECONDS)
+        children = up.children()
+        up.process.send_signal(signal.SIGINT)
+        assert up.process.wait(SECONDS) == 0
+        assert not [name for name, pid in children.items() if is_running(pid)]
+
+
+def test_what_up_started_ends_with_it_even_when_it_is_killed(state: Path) -> None:
+    with _up(state) as up:
+        children = up.children()
+        up.process.kill()
+        up.process.wait(SECONDS)
+        for name, pid in children.items():
+            wait_until(lambda pid=pid: not is_running(pid), f"{name} ends", seconds=SECONDS)
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/readyz", timeout=2).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+@pytest.mark.parametrize("command", ["up", "api"])
+def test_an_open_door_is_refused(tmp_path: Path, command: str) -> None:
+    with patch.dict(os.environ):
+        done = CliRunner().invoke(
+            app, [command, "--host", "0.0.0.0", "--port", "0", "--state-dir", str(tmp_path / "s")]
+        )
+    assert done.exit_code == 2
+    assert "--insecure-no-auth" in done.stderr
+    assert not (tmp_path / "s").exists()
+
+
+def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        done = _server("up", "--port", port, "--state-dir", str(tmp_path))
+    assert done.returncode == 2
+    assert f"cannot listen on 127.0.0.1:{port}" in done.stderr
+
+
+def test_migrate_then_the_api_alone(tmp_path: Path) -> None:
+    """Its logs are JSON and tell no secrets; it never loads torch, not even to look at data."""
+    for _ in range(2):
+        done = _server("migrate", "--state-dir", str(tmp_path))
+        assert (done.returncode, done.stdout) == (0, "gblend: the database is at the newest revision\n")
+    write_manifest(tmp_path / "data")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "api.cli", "api", "--port", "0", "--state-dir", str(tmp_path)],
+        cwd=ROOT,
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    assert line.startswith("gblend: api at http://127.0.0.1:")
+    with httpx.Client(base_url=line.split()[-1], timeout=SECONDS) as client:
+        assert client.post("/v1/jobs", json=toy_spec()).status_code == 201
+        assert client.get("/v1/jobs?ticket=secret", headers={"X-Request-ID": "mine"}).status_code == 200
+    assert "torch" not in Path(f"/proc/{process.pid}/maps").read_text()
+    process.send_signal(signal.SIGINT)
+    _, log = process.communicate(timeout=SECONDS)
+    assert process.returncode == 0
+    access = [entry for entry in map(json.loads, log.splitlines()) if entry["logger"] == "gblend.access"]
+    assert [(entry["method"], entry["path"], entry["status"]) for entry in access] == [
+        ("POST", "/v1/jobs", 201),
+        ("GET", "/v1/jobs", 200),
+    ]
+    assert access[1]["request_id"] == "mine"
+    assert "secret" not in log
+
+
+def test_the_commands_are_these() -> None:
+    done = CliRunner().invoke(app, ["--help"])
+    assert done.exit_code == 0
+    for command in ("up", "api", "worker", "migrate"):
+        assert f" {command} " in done.stdout
