@@ -96,7 +96,10 @@ def discard(job: Path, *, keep_logs: bool) -> None:
 
 
 def sweep(runs: Path, ended: Callable[[Collection[str]], set[str]]) -> None:
-    """Tidy up after jobs that ended elsewhere, or whose worker died before it could. Logs stay."""
+    """Tidy up after jobs that ended elsewhere, or whose worker died before it could. Logs stay.
+
+    Only folders named like a job are looked at: whatever else an operator keeps there is none of ours.
+    """
     if runs.is_dir():
-        for job_id in ended([entry.name for entry in runs.iterdir() if entry.is_dir()]):
+        for job_id in ended([entry.name for entry in runs.glob("job_*") if entry.is_dir()]):
             discard(runs / job_id, keep_logs=True)

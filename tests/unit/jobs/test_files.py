@@ -94,7 +94,9 @@ def test_what_ended_is_swept_but_for_its_logs(tmp_path: Path) -> None:
         (attempt / "checkpoints").mkdir(parents=True)
         (attempt / "spec.json").write_text("{}")
         (attempt / "child.log").write_text("said")
-    sweep(tmp_path, lambda ids: set(ids) & {"job_1"})
+    (tmp_path / "mine" / "1").mkdir(parents=True)
+    sweep(tmp_path, lambda ids: set(ids) - {"job_2"})
+    assert (tmp_path / "mine" / "1").is_dir()
     left = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file())
     assert left == ["job_1/1/child.log", "job_2/1/child.log", "job_2/1/spec.json"]
     discard(tmp_path / "job_2", keep_logs=False)

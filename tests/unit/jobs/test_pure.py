@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -98,6 +100,11 @@ def test_the_child_sees_no_secret_and_one_thread() -> None:
         "CUDA_VISIBLE_DEVICES": "1",
     }
     assert child_environment(own, None)["CUDA_VISIBLE_DEVICES"] == "0,1"
+
+
+def test_a_worker_process_imports_no_torch() -> None:
+    program = "import sys, worker.celery_app; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program]).returncode == 0
 
 
 def test_exits_are_named() -> None:

@@ -1,0 +1,60 @@
+"""The local service, and one face for both clients, so that every behaviour is tested on each."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import pytest
+from gblend_client import AsyncGblend, Gblend
+
+from tests.unit.client.service import Service, serving
+
+QUICK = {"timeout": 5.0, "stream_timeout": 5.0, "backoff": 0.001}
+
+
+@pytest.fixture(autouse=True)
+def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    proxies = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
+    for name in ("GBLEND_URL", "GBLEND_API_KEY", "FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE", *proxies):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def service() -> Iterator[Service]:
+    """A service that keeps the contract."""
+    with serving() as running:
+        yield running
+
+
+class _AsyncJobs:
+    """`AsyncJobs` behind the sync face: what it returns is awaited, what it iterates is drained."""
+
+    def __init__(self, client: AsyncGblend, runner: asyncio.Runner) -> None:
+        self._client = client
+        self._runner = runner
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            async def drain(stream: AsyncIterator[Any]) -> list[Any]:
+                return [item async for item in stream]
+
+            result = getattr(self._client.jobs, name)(*args, **kwargs)
+            return self._runner.run(result if inspect.iscoroutine(result) else drain(result))
+
+        return call
+
+
+@pytest.fixture(params=["sync", "async"])
+def jobs(request: pytest.FixtureRequest, service: Service) -> Iterator[Any]:
+    """`Gblend(...).jobs`, and `AsyncGblend(...).jobs` with the same face."""
+    if request.param == "sync":
+        with Gblend(service.url, **QUICK) as client:
+            yield client.jobs
+        return
+    with asyncio.Runner() as runner:
+        client = AsyncGblend(service.url, **QUICK)
+        yield _AsyncJobs(client, runner)
+        runner.run(client.aclose())

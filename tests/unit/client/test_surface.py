@@ -1,0 +1,143 @@
+"""What others may rely on: a change here is a change of the public interface, and belongs into the change log."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import gblend_client
+import typer
+from gblend_client.aio import AsyncJobs
+from gblend_client.cli import app
+from gblend_client.client import Jobs
+from typer.core import TyperGroup
+
+CLIENT = Path(__file__).parents[3] / "client"
+
+
+def test_the_exported_names() -> None:
+    assert gblend_client.__all__ == [
+        "APIError",
+        "Artifact",
+        "AsyncGblend",
+        "Conflict",
+        "ConnectionFailed",
+        "Event",
+        "Gblend",
+        "GblendError",
+        "HeadEstimate",
+        "IntegrityError",
+        "InvalidInput",
+        "Job",
+        "JobError",
+        "JobResult",
+        "Measurement",
+        "Metric",
+        "NotFound",
+        "Page",
+        "ProblemItem",
+        "Progress",
+        "ProgressTotals",
+        "ProtocolError",
+        "RateLimited",
+        "ServerError",
+        "SuperEpoch",
+        "Transition",
+        "Unauthorized",
+        "Validation",
+        "ValidationReport",
+        "WaitTimeout",
+        "__version__",
+    ]
+
+
+def test_the_methods() -> None:
+    assert {name: [*inspect.signature(method).parameters][1:] for name, method in _methods(Jobs).items()} == {
+        "submit": ["spec", "idempotency_key", "validate_only"],
+        "get": ["job_id"],
+        "list": ["status", "limit"],
+        "page": ["status", "after", "limit"],
+        "cancel": ["job_id"],
+        "events": ["job_id", "after", "types", "limit"],
+        "super_epochs": ["job_id"],
+        "metrics": ["job_id", "head", "split", "metric", "scope", "max_points"],
+        "artifacts": ["job_id"],
+        "download": ["job_id", "dest", "names"],
+        "watch": ["job_id", "after"],
+        "wait": ["job_id", "timeout"],
+    }
+
+
+def test_both_clients_have_the_same_methods() -> None:
+    sync, aio = _methods(Jobs), _methods(AsyncJobs)
+    assert list(sync) == list(aio)
+    for name in sync:
+        assert inspect.signature(sync[name]).parameters == inspect.signature(aio[name]).parameters, name
+    assert [*inspect.signature(gblend_client.Gblend).parameters] == [
+        *inspect.signature(gblend_client.AsyncGblend).parameters
+    ]
+
+
+def test_results_are_frozen() -> None:
+    for name in gblend_client.__all__:
+        exported = getattr(gblend_client, name)
+        if dataclasses.is_dataclass(exported):
+            assert exported.__dataclass_params__.frozen, name  # type: ignore[attr-defined]
+
+
+def test_every_error_descends_from_one() -> None:
+    errors = [
+        exported
+        for name in gblend_client.__all__
+        if inspect.isclass(exported := getattr(gblend_client, name)) and issubclass(exported, Exception)
+    ]
+    assert len(errors) == 13
+    assert all(issubclass(error, gblend_client.GblendError) for error in errors)
+
+
+def test_the_version_is_the_distributions() -> None:
+    project = tomllib.loads((CLIENT / "pyproject.toml").read_text())["project"]
+    assert project["version"] == gblend_client.__version__
+
+
+def test_it_stands_alone_and_is_typed() -> None:
+    """The SDK imports neither the service's code nor the command's library (httpx itself tries to import rich)."""
+    code = (
+        "import sys, gblend_client; roots = {name.partition('.')[0] for name in sys.modules};"
+        "print(sorted(roots & {'api', 'core', 'worker', 'torch', 'typer', 'pydantic'}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+    assert (CLIENT / "gblend_client" / "py.typed").exists()
+
+
+def test_the_readme_names_everything() -> None:
+    readme = (CLIENT / "README.md").read_text()
+    command = typer.main.get_command(app)
+    assert isinstance(command, TyperGroup)
+    options = {
+        option
+        for each in command.commands.values()
+        for parameter in each.params
+        for option in parameter.opts
+        if option.startswith("--")
+    }
+    exported = [getattr(gblend_client, name) for name in gblend_client.__all__]
+    named = {
+        *(f"gblend {name}" for name in command.commands),
+        *options - {"--help"},
+        *(f"`{name}(" for name in _methods(Jobs)),
+        *(f"| {code} |" for code in (0, 1, 2, 3, 4, 130, 141)),
+        *(each.__name__ for each in exported if inspect.isclass(each) and issubclass(each, Exception)),
+        "GBLEND_URL",
+        "GBLEND_API_KEY",
+    }
+    assert sorted(name for name in named if name not in readme) == []
+
+
+def _methods(cls: type) -> dict[str, object]:
+    return {name: value for name, value in vars(cls).items() if not name.startswith("_")}
