@@ -79,6 +79,8 @@ class AudioPreprocess(SpecModel):
     mels: Annotated[Int, Field(ge=8, le=256)] = 64
     window_ms: Annotated[Float, Field(gt=0.0, le=1000.0)] = 25.0
     hop_ms: Annotated[Float, Field(gt=0.0, le=1000.0)] = 10.0
+    level: Literal["none", "rms"] = "none"
+    """`rms` brings every clip to the same root mean square first: recordings that differ in loudness become alike."""
     standardise: Literal["per_band", "global", "none"] = "per_band"
     """Zero mean and unit variance, fitted on train: for each mel band, for all bands together, or not at all."""
 

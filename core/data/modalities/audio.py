@@ -43,6 +43,8 @@ _MAGIC = (b"RIFF", b"RF64", b"fLaC")
 _BLOCK = 2**18
 _MOST_CHUNKS = 4096
 _LOUDEST = 1e9
+_LEVEL_RMS = 0.1
+_SILENT_RMS = 1e-6
 _UNKNOWN_LENGTH = 2**62
 
 
@@ -59,6 +61,7 @@ def read_sounds(paths: Sequence[Path | None], preprocess: AudioPreprocess) -> Re
             with open_media(path, MAX_FILE_BYTES) as file:
                 reading.digests[row] = hashed(file)
                 wave, rate = decode_sound(file, preprocess.sample_rate, preprocess.max_seconds)
+                wave = levelled(wave, preprocess.level)
         except SampleError as error:
             reading.problems.append(RowProblem.of(row, error))
             continue
@@ -104,9 +107,18 @@ def decode_sound_of(source: Path | bytes, state: State) -> Raw:
     file = io.BytesIO(source) if isinstance(source, bytes) else open_media(source, MAX_FILE_BYTES)
     with file:
         wave, _ = decode_sound(file, state["sample_rate"], state["max_seconds"])
+        wave = levelled(wave, state["level"])
     raw = np.empty(1, dtype=object)
     raw[0] = _transform_of(state)(wave)
     return raw
+
+
+def levelled(wave: NDArray[np.float32], level: str) -> NDArray[np.float32]:
+    """With `rms`, the clip `[samples]` scaled to a root mean square of 0.1 (-20 dB); digital silence stays as it is."""
+    if level != "rms":
+        return wave
+    rms = float(np.sqrt(np.mean(np.square(wave, dtype=np.float64))))
+    return wave if rms < _SILENT_RMS else (wave * np.float32(_LEVEL_RMS / rms))
 
 
 def fit_sounds(raw: Raw, train: Rows, preprocess: AudioPreprocess) -> State:
@@ -123,6 +135,7 @@ def fit_sounds(raw: Raw, train: Rows, preprocess: AudioPreprocess) -> State:
         "type": "audio",
         "sample_rate": preprocess.sample_rate,
         "max_seconds": preprocess.max_seconds,
+        "level": preprocess.level,
         "mels": transform.mels,
         "window": transform.window,
         "hop": transform.hop,

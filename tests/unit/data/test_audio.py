@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from core.data.modalities import audio as module
 from core.data.modalities import decode_sample, info_of
-from core.data.modalities.audio import decode_sound, encode_sounds, fit_sounds, read_sounds
+from core.data.modalities.audio import decode_sound, encode_sounds, fit_sounds, levelled, read_sounds
 from core.data.modalities.base import Reading
 from core.data.modalities.logmel import SILENCE, LogMel, hz_to_mel, mel_filters, mel_to_hz
 from core.data.problems import SampleError
@@ -301,3 +301,17 @@ def test_a_new_sample_takes_the_same_road(root: Path) -> None:
         assert np.array_equal(decode_sample({"voice": state}, {"voice": path})["voice"], expected[row : row + 1])
         again = decode_sample({"voice": state}, {"voice": path.read_bytes()})["voice"]
         assert np.array_equal(again, expected[row : row + 1])
+
+
+def test_rms_level_makes_quiet_and_loud_recordings_of_one_sound_alike():
+    wave = (0.5 * np.sin(np.arange(800) / 7.0)).astype(np.float32)
+    loud, quiet = levelled(wave, "rms"), levelled(wave * np.float32(0.03), "rms")
+    assert float(np.sqrt(np.mean(loud**2))) == pytest.approx(0.1, rel=1e-5)
+    assert quiet == pytest.approx(loud, rel=1e-5)
+
+
+def test_rms_level_leaves_digital_silence_alone_and_none_leaves_everything_alone():
+    silence = np.zeros(10, dtype=np.float32)
+    assert (levelled(silence, "rms") == 0.0).all()
+    wave = np.array([0.25, -0.5], dtype=np.float32)
+    assert levelled(wave, "none") is wave

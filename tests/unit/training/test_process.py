@@ -44,7 +44,7 @@ def test_a_run_to_the_end(make_spec, make_run_dir):
         assert child.wait(DEADLINE) == 0, (run_dir / "child.log").read_text()
     assert events(run_dir)[-1]["type"] == "run.completed"
     progress = json.loads((run_dir / "progress.json").read_bytes())
-    assert progress["phase"] == "saving"
+    assert (progress["phase"], progress["percent"]) == ("saving", 100.0)
     assert progress["epochs"] == 1
     for artifact in events(run_dir)[-1]["artifacts"]:
         assert (run_dir / artifact["path"]).stat().st_size == artifact["bytes"]
