@@ -52,8 +52,12 @@ def up(
     models: Models = None,
     workers: Workers = None,
     insecure_no_auth: Insecure = False,
+    parent_pid: ParentPid = None,
 ) -> None:
     """Start everything on this machine and wait; Ctrl-C stops all of it."""
+    from api.process import die_with
+
+    die_with(parent_pid)
     _configure(state_dir=state_dir, data=data, models=models, workers=workers, host=host, port=port)
     from core.settings import Settings
 

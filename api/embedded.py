@@ -13,7 +13,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -64,7 +63,7 @@ class Child:
         if self.process.poll() is None:
             self.process.terminate()
 
-    def wait_or_kill(self, deadline: float, hurry: threading.Event) -> None:
+    def wait_or_kill(self, deadline: float, hurry: Flag) -> None:
         """Wait until it is gone; at the deadline, or when `hurry` is set, kill its whole group."""
         while self.process.poll() is None:
             if time.monotonic() >= deadline or hurry.is_set():
@@ -75,13 +74,34 @@ class Child:
             time.sleep(_WATCH_SECONDS)
 
 
+class Flag:
+    """Set by a signal handler. No `threading.Event`: its lock may be held by the thread that the signal interrupts."""
+
+    def __init__(self) -> None:
+        self._set = False
+
+    def set(self) -> None:
+        """From now on `is_set`."""
+        self._set = True
+
+    def is_set(self) -> bool:
+        """Whether it was set."""
+        return self._set
+
+    def wait(self, seconds: float) -> bool:
+        """Sleeps unless it is set; whether it is set afterwards."""
+        if not self._set:
+            time.sleep(seconds)
+        return self._set
+
+
 class StartError(Exception):
     """The service could not start."""
 
 
 def run(settings: Settings) -> int:
     """Start everything, say `gblend: ready at ...`, wait for SIGINT or SIGTERM, stop everything; the exit status."""
-    stop, hurry = threading.Event(), threading.Event()
+    stop, hurry = Flag(), Flag()
 
     def on_signal(number: int, frame: FrameType | None) -> None:
         (hurry if stop.is_set() else stop).set()
@@ -128,7 +148,7 @@ def _start(settings: Settings, listening: int, ready_file: Path) -> list[Child]:
     try:
         children.append(Child("api", start_api, grace_seconds=_API_STOPS_WITHIN_SECONDS))
     except OSError:
-        _stop(children, threading.Event())
+        _stop(children, Flag())
         raise
     return children
 
@@ -146,7 +166,7 @@ def _spawn(
     )
 
 
-def _wait_until_ready(children: Sequence[Child], address: str, ready_file: Path, stop: threading.Event) -> bool:
+def _wait_until_ready(children: Sequence[Child], address: str, ready_file: Path, stop: Flag) -> bool:
     """Whether everything answers; `False` where we were told to stop meanwhile. Raises `StartError`."""
     deadline = time.monotonic() + _READY_WITHIN_SECONDS
     api_ready, said = False, "it does not answer"
@@ -178,7 +198,7 @@ def _ask_ready(address: str) -> tuple[bool, str]:
         connection.close()
 
 
-def _stop(children: Sequence[Child], hurry: threading.Event) -> None:
+def _stop(children: Sequence[Child], hurry: Flag) -> None:
     for child in children:
         child.ask_to_stop()
     began = time.monotonic()

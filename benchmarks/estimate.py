@@ -23,7 +23,7 @@ import yaml
 from core.data.dataset import prepare
 from core.spec import JobSpec
 from core.training.estimator import Estimate
-from core.training.session import Session
+from core.training.session import Session, estimator_of
 
 PAIRS = 5
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -48,7 +48,7 @@ def _seconds(session: Session, groups: list[list[str]] | list[tuple[str, ...]]) 
         Estimate(
             session.live,
             heads,
-            estimator=session.spec.blending.estimator,
+            estimator=estimator_of(session.spec),
             training=session.spec.training,
             seed=1,
             device=session.device,

@@ -47,7 +47,7 @@ def configure(settings: LogSettings, *, also: Sequence[Processor] = ()) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.level.upper())
-    for chatty in ("kombu", "amqp", "fsspec", "alembic"):
+    for chatty in ("kombu", "amqp", "fsspec", "alembic", "celery.worker.strategy", "celery.app.trace"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 

@@ -14,9 +14,10 @@ from typing import Any
 
 from celery import Celery, signals
 
+from core import logs
 from core.jobs.broker import READY_FILE_VARIABLE, RUN_UNIT, celery_options, prepare
 from core.settings import Settings
-from worker import embedded_transport, logs
+from worker import embedded_transport
 from worker.child import TRAINING
 from worker.runtime import WorkerRuntime, slots
 from worker.tasks import run_unit

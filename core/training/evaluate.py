@@ -81,7 +81,7 @@ def _candidates(session: Session) -> tuple[str, ...]:
     found = [FUSED] if FUSED in session.counters.trained else []
     if session.fine_tune is not None:
         found.append(FINE_TUNED)
-    if len(session.live.weights) > 1:
+    if session.average is not None:
         found.append(AVERAGE)
     return tuple(found) or session.heads[:1]
 
@@ -92,12 +92,8 @@ def _measured(session: Session, rows: Rows, part: Split) -> tuple[Measurement, .
     if session.fine_tune is not None:
         heads.append(FINE_TUNED)
         module = WithFineTuned(session.model, session.fine_tune.head)
-    weights = session.live.weights
     scores: dict[str, Scores] = measure(
-        module or session.model,
-        session.batches.in_order(rows),
-        heads,
-        average=weights if len(weights) > 1 else None,
+        module or session.model, session.batches.in_order(rows), heads, average=session.average
     )
     known = {*session.counters.trained, FINE_TUNED, AVERAGE}
     return tuple(

@@ -235,13 +235,13 @@ def _estimated(head: str, found: HeadWeight) -> HeadEstimate:
 def _measure_parts(session: Session) -> tuple[Measurement, ...]:
     """Every trained head, and their average, on all parts but the test."""
     heads = session.counters.trained
-    weights = session.live.weights
-    average = weights if len(weights) > 1 else None
     return tuple(
         scores.measurement(head, part)
         for part, rows in _parts(session).items()
         if part != "test" and len(rows)
-        for head, scores in measure(session.model, session.batches.in_order(rows), heads, average=average).items()
+        for head, scores in measure(
+            session.model, session.batches.in_order(rows), heads, average=session.average
+        ).items()
     )
 
 

@@ -13,7 +13,7 @@ from core.blend import SuperEpoch, offline, online
 from core.data.dataset import PreparedData
 from core.models.classifier import MultimodalClassifier, build_model
 from core.models.seeding import derive
-from core.spec import FUSED, JobSpec, OnlineBlending, UnimodalBlending
+from core.spec import FUSED, JobSpec, NaiveBlending, OnlineBlending, UnimodalBlending
 from core.spec.recipe import ExactEstimator, OfflineBlending
 from core.training.batches import Batches
 from core.training.checkpoint import Checkpoint
@@ -96,6 +96,14 @@ class Session:
     def heads(self) -> tuple[str, ...]:
         """The live model's heads: all M+1, or the one of a uni-modal run."""
         return self.model.heads
+
+    @property
+    def average(self) -> dict[str, float] | None:
+        """The weights that `heads_average` answers with; `None` for strategies that train one head alone.
+
+        A blend whose whole weight went to one head still has an average: that head.
+        """
+        return None if isinstance(self.spec.blending, NaiveBlending | UnimodalBlending) else self.live.weights
 
     @property
     def identity(self) -> dict[str, str]:

@@ -13,11 +13,11 @@ from core.jobs.downsampling import thin
 from core.jobs.lease import backoff_seconds
 from core.jobs.messages import describe
 from core.jobs.views import MetricPoint
+from core.logs import hide_passwords
 from core.persistence.ids import new_id
 from tests.integration.engine.samples import completed, measurement, run, weights
 from worker.child import child_environment, describe_exit
 from worker.devices import Slots, visible_gpus
-from worker.logs import hide_passwords
 
 
 def test_backoff_doubles_up_to_five_minutes() -> None:

@@ -166,3 +166,11 @@ def test_costs_count_samples_per_head(train, make_spec):
     assert completed.cost["training"].samples == 2 * 84 * active[0]
     assert completed.cost["fine_tuning"].samples == 2 * 84
     assert math.isfinite(completed.cost["training"].seconds)
+
+
+def test_a_blend_whose_weight_is_all_on_one_head_can_still_answer_with_it(train, make_spec):
+    _, events = train(make_spec({"strategy": "fixed", "weights": {"clean": 1.0}}, epochs=2, answer="heads_average"))
+    test = {measured.head: measured for measured in events[-1].test}
+    assert events[-1].answer == "heads_average"
+    assert test["heads_average"].accuracy == test["clean"].accuracy
+    assert test["fused"].flags == ("untrained",)
