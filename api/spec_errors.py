@@ -190,7 +190,12 @@ def _sentence(error: Mapping[str, Any]) -> str:
 
 
 def _named(place: _Place, error: Mapping[str, Any]) -> _Place:
-    """The field below `place` that our own validator's sentence begins with (`blending.modality ...`), if any."""
+    """The field below `place` that our own validator means.
+
+    It says so (`core.spec.base.misplaced`), or its sentence begins with the field's name (`blending.modality ...`).
+    """
+    if at := error.get("ctx", {}).get("at"):
+        return _locate([*error["loc"][1:], *at])
     dotted = _DOTTED.match(_sentence(error))
     if dotted is None:
         return place

@@ -25,6 +25,7 @@ class DatabaseSettings(_Area):
     url: SecretStr | None = None
     """`postgresql://...` (psycopg 3) or `sqlite:///...`; left out: `gblend.sqlite3` in the state folder."""
     pool_size: Annotated[int, Field(ge=1, le=100)] = 10
+    """PostgreSQL connections that one process keeps."""
 
 
 class BrokerSettings(_Area):
@@ -33,6 +34,7 @@ class BrokerSettings(_Area):
     url: SecretStr | None = None
     """`redis://...`; left out: kombu's filesystem transport in the state folder."""
     queue: str = "gblend.units"
+    """The queue that the API sends to and workers listen on."""
 
 
 class ArtifactSettings(_Area):
@@ -55,17 +57,21 @@ class EngineSettings(_Area):
     """Leases and their clocks, in seconds."""
 
     lease_seconds: Annotated[float, Field(gt=0)] = 60.0
+    """How long a worker may be silent before its job is given to another."""
     heartbeat_seconds: Annotated[float, Field(gt=0)] = 10.0
+    """How often a worker renews its lease."""
     self_fence_seconds: Annotated[float, Field(gt=0)] = 45.0
     """A worker without a successful heartbeat for so long stops its training itself."""
     desired_poll_seconds: Annotated[float, Field(gt=0)] = 0.5
     """How often a supervisor looks whether a cancel was asked for."""
     reap_seconds: Annotated[float, Field(gt=0)] = 10.0
+    """How often expired leases are looked for."""
     redispatch_seconds: Annotated[float, Field(gt=0)] = 30.0
     """A ready unit that nobody was told of for so long is announced again."""
     retry_backoff_seconds: Annotated[float, Field(ge=0)] = 5.0
     """Before the second attempt; doubled for each further one, at most 5 minutes."""
     max_attempts: Annotated[int, Field(ge=1, le=100)] = 5
+    """Crashes and lost workers after which a job fails for good; a clean shutdown of a worker does not count."""
     cancel_grace_seconds: Annotated[float, Field(gt=0)] = 15.0
     """Between SIGTERM and SIGKILL of a training child."""
     slots: Annotated[int, Field(ge=0, le=256)] = 0
@@ -82,21 +88,30 @@ class ApiSettings(_Area):
     """The HTTP side."""
 
     host: str = "127.0.0.1"
+    """Address to listen on; another than loopback needs `--insecure-no-auth`."""
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
+    """Port to listen on; 0: any free one."""
     max_body_bytes: Annotated[int, Field(ge=1024)] = 1_048_576
+    """Larger request bodies get 413."""
     max_list: Annotated[int, Field(ge=1, le=10_000)] = 1000
     """Rows that one list answer may hold."""
     sse_ping_seconds: Annotated[float, Field(gt=0)] = 15.0
+    """Between two comments on a stream that has nothing to say."""
     sse_retry_ms: Annotated[int, Field(ge=0)] = 1000
+    """How soon a client whose stream broke should come back."""
     sse_max_streams: Annotated[int, Field(ge=1)] = 256
+    """Streams at once per API process; one more gets 429."""
     sse_send_timeout_seconds: Annotated[float, Field(gt=0)] = 30.0
+    """A client that takes nothing for so long is dropped."""
 
 
 class LogSettings(_Area):
     """Structured logs on standard error."""
 
     level: str = "INFO"
+    """`DEBUG`, `INFO`, `WARNING` or `ERROR`."""
     json_lines: bool = True
+    """One JSON object a line; otherwise text for people."""
 
 
 class Settings(DocumentedModel, BaseSettings):

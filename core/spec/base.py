@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from pydantic import ConfigDict, Field, Strict
+from pydantic_core import PydanticCustomError
 
 from core.attribute_docs import DocumentedModel
 
@@ -31,3 +32,8 @@ class SpecModel(DocumentedModel):
     """Base of every spec part."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+def misplaced(message: str, *at: str | int) -> PydanticCustomError:
+    """An error of a model as a whole that belongs to one of its fields: `at` is the way there, union tags included."""
+    return PydanticCustomError("value_error", "{message}", {"message": message, "at": at})

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from core.spec.base import FUSED, ColumnName, Float, Fraction, Int, Name, Positive, Seed, SpecModel, Uri
+from core.spec.base import FUSED, ColumnName, Float, Fraction, Int, Name, Positive, Seed, SpecModel, Uri, misplaced
 
 
 class ManifestSource(SpecModel):
@@ -228,21 +228,23 @@ class DatasetSpec(SpecModel):
     @model_validator(mode="after")
     def _modality_names(self) -> DatasetSpec:
         seen: set[str] = set()
-        for modality in self.modalities:
+        for k, modality in enumerate(self.modalities):
+            at = ("modalities", k, modality.type, "name")
             if modality.name == FUSED:
-                raise ValueError(f"no modality may be called {FUSED!r}: it is the name of the joint head")
+                raise misplaced(f"no modality may be called {FUSED!r}: it is the name of the joint head", *at)
             if modality.name in seen:
-                raise ValueError(f"two modalities are called {modality.name!r}; names must differ")
+                raise misplaced(f"two modalities are called {modality.name!r}; names must differ", *at)
             seen.add(modality.name)
         return self
 
     @model_validator(mode="after")
     def _encoders_fit(self) -> DatasetSpec:
-        for modality in self.modalities:
+        for k, modality in enumerate(self.modalities):
             fitting = BUILTIN_FOR[modality.type]
             if modality.encoder.name not in ("auto", fitting):
-                raise ValueError(
-                    f"modality {modality.name!r}: the encoder {modality.encoder.name!r} cannot read the type "
-                    f"{modality.type!r}; use 'auto' or {fitting!r}"
+                raise misplaced(
+                    f"the encoder {modality.encoder.name!r} cannot read the type {modality.type!r}; "
+                    f"use 'auto' or {fitting!r}",
+                    *("modalities", k, modality.type, "encoder", "name"),
                 )
         return self

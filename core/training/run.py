@@ -14,14 +14,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from core.blend import Decision, HeadWeight, decide
+from core.blend import decide
 from core.errors import TrainingError
 from core.events import (
     Cost,
     EpochCompleted,
     EstimateEpoch,
     FineTuneEpoch,
-    HeadEstimate,
     JobEvent,
     Measurement,
     PhaseStarted,
@@ -29,10 +28,11 @@ from core.events import (
     SuperEpochWeights,
     Warned,
 )
-from core.events.types import Split, finite
+from core.events.types import Split
 from core.models.seeding import derive
-from core.spec import FUSED, FixedBlending, NaiveBlending, OfflineBlending, OnlineBlending
+from core.spec import FUSED, OfflineBlending, OnlineBlending
 from core.training.batches import Rows, with_tick
+from core.training.decisions import constant_weights, estimated, given
 from core.training.environment import environment
 from core.training.evaluate import evaluate
 from core.training.fine_tune import FINE_TUNED, WithFineTuned
@@ -106,7 +106,7 @@ def _estimate(session: Session, meter: ProgressMeter) -> Iterator[JobEvent]:
         seed=derive(session.spec.seed, "bootstrap", now.index),
     )
     counters.charge_estimate(seconds=time.perf_counter() - started, samples=0)
-    yield _decided(session, _event_of(decision, session))
+    yield _decided(session, estimated(session.super_epoch_now(), decision, counters.estimate_cost))
 
 
 def _give_weights(session: Session) -> Iterator[JobEvent]:
@@ -114,18 +114,8 @@ def _give_weights(session: Session) -> Iterator[JobEvent]:
     if session.counters.decided:
         return
     now = session.super_epoch_now()
-    policy, weights = _constant_weights(session)
-    event = SuperEpochWeights(
-        super_epoch=now.index,
-        first_epoch=now.first_epoch,
-        epochs=now.epochs,
-        policy=policy,
-        heads=tuple(_not_estimated(head, weight) for head, weight in weights.items()),
-        alternatives={},
-        degenerate=False,
-        reason=None,
-        cost=Cost(seconds=0.0, samples=0),
-    )
+    policy, weights = constant_weights(session.spec.blending, session.heads)
+    event = given(now, policy, weights)
     yield _decided(session, event)
 
 
@@ -195,43 +185,6 @@ def _fine_tune(session: Session, meter: ProgressMeter) -> Iterator[JobEvent]:
         )
 
 
-def _event_of(decision: Decision, session: Session) -> SuperEpochWeights:
-    now, spent = session.super_epoch_now(), session.counters.estimate_cost
-    return SuperEpochWeights(
-        super_epoch=now.index,
-        first_epoch=now.first_epoch,
-        epochs=now.epochs,
-        policy=decision.policy,
-        heads=tuple(_estimated(head, found) for head, found in decision.heads.items()),
-        alternatives=decision.alternatives,
-        degenerate=decision.degenerate,
-        reason=decision.reason,
-        cost=Cost(seconds=spent["seconds"], samples=int(spent["samples"])),
-    )
-
-
-def _estimated(head: str, found: HeadWeight) -> HeadEstimate:
-    measured = found.overfitting
-    return HeadEstimate(
-        head=head,
-        train_before=finite(measured.train_before),
-        train_after=finite(measured.train_after),
-        holdout_before=finite(measured.holdout_before),
-        holdout_after=finite(measured.holdout_after),
-        G=finite(measured.G),
-        G_se=finite(measured.G_se),
-        O=finite(measured.O),
-        O_se=finite(measured.O_se),
-        ogr=finite(measured.ogr),
-        ogr_se=finite(measured.ogr_se),
-        weight=found.weight,
-        weight_low=found.low,
-        weight_high=found.high,
-        learnt=measured.learnt,
-        flags=found.flags,
-    )
-
-
 def _measure_parts(session: Session) -> tuple[Measurement, ...]:
     """Every trained head, and their average, on all parts but the test."""
     heads = session.counters.trained
@@ -258,34 +211,3 @@ def _refuse_divergence(measurements: tuple[Measurement, ...], epoch: int) -> Non
                 code="training.loss_not_finite",
                 hint="lower training.optimizer.lr, or set training.max_grad_norm (1.0 is a good start)",
             )
-
-
-def _constant_weights(session: Session) -> tuple[str, dict[str, float]]:
-    blending, heads = session.spec.blending, session.heads
-    if isinstance(blending, FixedBlending):
-        total = sum(blending.weights.values())
-        return "fixed", {head: blending.weights.get(head, 0.0) / total for head in heads}
-    if isinstance(blending, NaiveBlending):
-        return "naive", {head: float(head == FUSED) for head in heads}
-    return blending.strategy, dict.fromkeys(heads, 1.0 / len(heads))
-
-
-def _not_estimated(head: str, weight: float) -> HeadEstimate:
-    return HeadEstimate(
-        head=head,
-        train_before=None,
-        train_after=None,
-        holdout_before=None,
-        holdout_after=None,
-        G=None,
-        G_se=None,
-        O=None,
-        O_se=None,
-        ogr=None,
-        ogr_se=None,
-        weight=weight,
-        weight_low=None,
-        weight_high=None,
-        learnt=False,
-        flags=("not_estimated",),
-    )
