@@ -11,7 +11,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from unittest.mock import patch
 
 import httpx
 import pytest
@@ -121,11 +120,8 @@ def _answers(url: str) -> bool:
 
 @pytest.mark.parametrize("command", ["up", "api"])
 def test_an_open_door_is_refused(tmp_path: Path, command: str) -> None:
-    with patch.dict(os.environ):
-        done = CliRunner().invoke(
-            app, [command, "--host", "0.0.0.0", "--port", "0", "--state-dir", str(tmp_path / "s")]
-        )
-    assert done.exit_code == 2
+    done = _server(command, "--host", "0.0.0.0", "--port", "0", "--state-dir", str(tmp_path / "s"))
+    assert done.returncode == 2
     assert "--insecure-no-auth" in done.stderr
     assert not (tmp_path / "s").exists()
 

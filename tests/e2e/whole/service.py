@@ -24,7 +24,7 @@ ENGINE = {
     "DESIRED_POLL_SECONDS": "0.1",
 }
 """Clocks short enough to watch a lease run out."""
-SECONDS = 120.0
+SECONDS = 240.0
 
 
 class WholeService:
