@@ -87,6 +87,17 @@ class WholeService:
         assert response.status_code == 200, response.text
         return response.json()
 
+    def every(self, path: str) -> list[Any]:
+        """All entries of a list, page by page."""
+        found: list[Any] = []
+        parameters: dict[str, Any] = {"limit": 500}
+        while True:
+            page = self.get(path, **parameters)
+            found += page["data"]
+            if not page["has_more"]:
+                return found
+            parameters["after"] = page["next_after"]
+
     def wait_for_events(self, job_id: str, kind: str, count: int) -> None:
         """Until so many events of a type are recorded."""
         path = f"/v1/jobs/{job_id}/events"
@@ -107,14 +118,13 @@ class WholeService:
     def history(self, job_id: str) -> dict[str, Any]:
         """Everything that must not depend on who was killed when: weights, metrics, events, digests of the files."""
         base = f"/v1/jobs/{job_id}"
-        events = self.get(f"{base}/events", limit=1000)
-        assert not events["has_more"]
-        seqs = [event["seq"] for event in events["data"]]
+        events = self.every(f"{base}/events")
+        seqs = [event["seq"] for event in events]
         assert seqs == list(range(1, len(seqs) + 1)), "events have gaps or come twice"
-        told = [event for event in events["data"] if not event["type"].startswith("job.")]
+        told = [event for event in events if not event["type"].startswith("job.")]
         return {
-            "super_epochs": _plain(self.get(f"{base}/super-epochs", limit=1000)["data"]),
-            "metrics": _plain(self.get(f"{base}/metrics", limit=1000)["data"]),
+            "super_epochs": _plain(self.every(f"{base}/super-epochs")),
+            "metrics": _plain(self.every(f"{base}/metrics")),
             "events": _plain([{"type": event["type"], "data": event["data"]} for event in told]),
             "artifacts": {file["name"]: file["sha256"] for file in self.get(f"{base}/artifacts")["data"]},
         }

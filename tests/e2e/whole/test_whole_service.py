@@ -15,7 +15,7 @@ from tests.tiny import tiny_spec, write_tiny
 
 pytestmark = pytest.mark.timeout(500)
 
-LONG = 60
+LONG = 90
 """Epochs of a job that is still training when it is killed."""
 
 
@@ -61,6 +61,7 @@ def test_postgresql_redis_and_two_workers_survive_kills_bit_for_bit(
     assert ended["attempt"] == 3
     assert whole.history(killed) == whole.history(undisturbed)
     assert len(whole.history(killed)["super_epochs"]) == LONG - 1
+    assert len(whole.history(killed)["metrics"]) > LONG * 4 * 3
 
 
 def test_twenty_jobs_at_once_over_two_workers_all_end_and_none_runs_twice(
