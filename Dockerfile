@@ -20,7 +20,8 @@ WORKDIR /app
 # The dependencies and the command `gblend-server`, which imports from /app: a change of the code installs nothing again.
 FROM base AS dependencies
 COPY pyproject.toml constraints.txt ./
-RUN python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies'], sep='\n')" \
+RUN python -c "import tomllib; p = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
+      print(*p['dependencies'], *p['optional-dependencies']['s3'], sep='\n')" \
       > requirements.txt \
     && grep -v '^torch' requirements.txt > requirements.api.txt \
     && pip install -c constraints.txt -r requirements.api.txt \

@@ -4,7 +4,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test lint format bench lock clean
+.PHONY: help setup demo serve test chaos lint format bench bench-method bench-reliability lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -20,12 +20,18 @@ export OMP_WAIT_POLICY := PASSIVE
 # What data:// means to `make serve`, and where it keeps its database, runs and artifacts.
 DATA ?= examples
 STATE ?= var
-# Two processes: the suite waits for child processes often enough to keep two cores busy. `make test PYTEST=-x` stops
+# Where the data sets of `make bench-method` lie.
+SETS ?= ../shared/data
+# Three processes: the suite waits for child processes and clocks a third of its time. `make test PYTEST=-x` stops
 # at the first failure; anything that pytest understands can stand there.
-PYTEST ?= -n 2
+PYTEST ?= -n 3 --dist worksteal
+# Of `make chaos`, per back-end: what is drawn from the seed, units, and after how many minutes faults end at the latest.
+SEED ?= 1
+UNITS ?= 1500
+MINUTES ?= 45
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
 
 setup: $(DONE) ## a virtual environment in .venv with everything that the lock names
 
@@ -46,8 +52,17 @@ demo: setup ## train six strategies over HTTP on spoken and handwritten digits, 
 serve: setup ## the whole service on this machine, at port 8000; DATA=FOLDER says what data:// means
 	@exec $(BIN)/gblend-server up --state-dir $(STATE) --data $(DATA)
 
-test: setup ## the test suite
-	$(PY) -m pytest $(PYTEST)
+test: setup ## the test suite, with a sample of the fault suite
+	$(PY) -m pytest -m 'not chaos' $(PYTEST)
+
+chaos: setup ## the whole fault suite, 22 minutes on two cores: kills and outages by the hundred, negative controls, report
+	@status=0; \
+	for backend in sqlite postgres; do \
+	  $(PY) -m tests.chaos run --backend $$backend --units $(UNITS) --seed $(SEED) --minutes $(MINUTES) || status=1; \
+	done; \
+	$(PY) -m pytest tests/chaos || status=1; \
+	$(PY) -m tests.chaos report; \
+	exit $$status
 
 lint: setup ## style, types, directions of imports, migrations
 	$(BIN)/ruff check .
@@ -62,6 +77,13 @@ format: setup ## put the code into the style that lint asks for
 
 bench: setup ## measure start-up times and the like
 	$(PY) -m benchmarks
+
+bench-method: setup ## strategies x seeds x data sets below SETS (two hours on two cores); writes benchmarks/method/results.*
+	$(PY) -m benchmarks.method --data $(SETS)
+	$(PY) -m benchmarks.method.coverage --data $(SETS)
+
+bench-reliability: setup ## what the engine promises, measured: kills, cancels, streams, idle CPU (ten minutes)
+	$(PY) -m benchmarks.reliability
 
 lock: ## write constraints.txt anew from the newest versions that pyproject.toml allows
 	@folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 
 from pydantic import BaseModel
 from starlette.requests import Request
@@ -19,14 +20,26 @@ def answer(request: Request, model: BaseModel, *, settled: bool = True, status: 
     The tag is a digest of the bytes themselves: a row's version would miss what other rows change (a queue position).
     `settled` False: the job still moves, and the client is told when to ask again.
     """
-    content = model.model_dump_json().encode()
+    return conditional(request, model.model_dump_json().encode(), _JSON, settled=settled, status=status)
+
+
+def conditional(
+    request: Request,
+    content: bytes,
+    media_type: str,
+    *,
+    settled: bool = True,
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """`content` with a strong ETag, or 304; see `answer`."""
     tag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
-    headers = {"etag": tag, "cache-control": "no-cache"}
+    all_headers = {"etag": tag, "cache-control": "no-cache", **(headers or {})}
     if not settled:
-        headers["retry-after"] = str(RETRY_AFTER_SECONDS)
+        all_headers["retry-after"] = str(RETRY_AFTER_SECONDS)
     if request.method == "GET" and matches(request.headers.get("if-none-match"), tag):
-        return Response(status_code=304, headers=headers)
-    return Response(content, status_code=status, media_type=_JSON, headers=headers)
+        return Response(status_code=304, headers=all_headers)
+    return Response(content, status_code=status, media_type=media_type, headers=all_headers)
 
 
 def matches(if_none_match: str | None, tag: str) -> bool:

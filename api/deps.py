@@ -11,8 +11,10 @@ from api.services import Services
 from core.errors import NotFoundError
 
 PROJECT = "default"
+LARGEST_SEQ = 2**53 - 1
+"""The largest integer that every JSON reader keeps exact; cursors stay below."""
 
-_JOB_ID = re.compile(r"[A-Za-z0-9_\-]{1,64}")
+_ID = re.compile(r"[A-Za-z0-9_\-]{1,64}")
 
 
 def get_services(request: Request) -> Services:
@@ -30,9 +32,29 @@ def get_job_id(
     job_id: Annotated[str, Path(description="The job's id.", examples=["job_01KDXYZ3C5Q7R9S1T2V4W6X8Y0"])],
 ) -> str:
     """A job id that may be put to the database; whatever cannot be one is not found."""
-    if _JOB_ID.fullmatch(job_id) is None:
+    if _ID.fullmatch(job_id) is None:
         raise NotFoundError("there is no job of that id", code="job.not_found")
     return job_id
+
+
+def get_experiment_id(
+    experiment_id: Annotated[
+        str, Path(description="The experiment's id.", examples=["exp_01KDXYZ3C5Q7R9S1T2V4W6X8Y0"])
+    ],
+) -> str:
+    """An experiment id that may be put to the database; whatever cannot be one is not found."""
+    if _ID.fullmatch(experiment_id) is None:
+        raise NotFoundError("there is no experiment of that id", code="experiment.not_found")
+    return experiment_id
+
+
+def get_worker_id(
+    worker_id: Annotated[str, Path(description="The worker's id.", examples=["wrk_01KDXYZ3C5Q7R9S1T2V4W6X8Y0"])],
+) -> str:
+    """A worker id that may be put to the database; whatever cannot be one is not found."""
+    if _ID.fullmatch(worker_id) is None:
+        raise NotFoundError("there is no worker of that id", code="worker.not_found")
+    return worker_id
 
 
 def get_limit(
@@ -46,6 +68,8 @@ def get_limit(
 ServicesDep = Annotated[Services, Depends(get_services)]
 ProjectDep = Annotated[str, Depends(get_project)]
 JobIdDep = Annotated[str, Depends(get_job_id)]
+ExperimentIdDep = Annotated[str, Depends(get_experiment_id)]
+WorkerIdDep = Annotated[str, Depends(get_worker_id)]
 LimitDep = Annotated[int, Depends(get_limit)]
 IdempotencyKey = Annotated[
     str | None,
@@ -54,7 +78,7 @@ IdempotencyKey = Annotated[
         min_length=1,
         max_length=255,
         pattern=r"^[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?$",
-        description="A key of your own (a random UUID, say): the same key and body create one job, however often sent.",
+        description="A key of your own (a random UUID, say): the same key and body create it once, however often sent.",
     ),
 ]
 IfNoneMatch = Annotated[

@@ -19,10 +19,14 @@ from pathlib import Path
 from types import FrameType
 from urllib.parse import urlsplit
 
+from sqlalchemy.exc import OperationalError
+
+from api.doctor.finding import told
 from api.process import environment
 from api.server import address_of, listen
 from core.jobs.broker import READY_FILE_VARIABLE
 from core.persistence.migrate import upgrade
+from core.persistence.schema import SchemaError
 from core.settings import Settings
 
 _WATCH_SECONDS = 0.1
@@ -108,7 +112,11 @@ def run(settings: Settings) -> int:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, on_signal)
-    settings.state_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        settings.state_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        _say(f"the state folder cannot be made: {error}")
+        return 2
     try:
         listening = listen(
             settings.api.host, settings.api.port, drop_after_seconds=settings.api.sse_send_timeout_seconds
@@ -118,7 +126,14 @@ def run(settings: Settings) -> int:
         return 2
     ready_file = settings.state_dir / f"worker-{os.getpid()}.ready"
     with listening:
-        upgrade(settings.database_url)
+        try:
+            upgrade(settings.database_url)
+        except SchemaError as error:
+            _say(f"{error.detail}: {error.hint}")
+            return os.EX_CONFIG
+        except OperationalError as error:
+            _say(f"the database cannot be brought to the newest revision: {told(error)}")
+            return os.EX_UNAVAILABLE
         children = _start(settings, listening.fileno(), ready_file)
         try:
             if _wait_until_ready(children, address_of(listening), ready_file, stop):

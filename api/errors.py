@@ -5,11 +5,13 @@ Domain errors have codes, never statuses; this table gives them one.
 
 from __future__ import annotations
 
-from typing import Any, cast
+import logging
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import iter_route_contexts
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -26,10 +28,18 @@ from core.errors import (
     GblendError,
     IdempotencyError,
     LeaseLostError,
+    LimitError,
     NotFoundError,
     SpecError,
     TrainingError,
 )
+from core.spec import JobSpec
+from core.spec.experiment import ExperimentSpec
+
+if TYPE_CHECKING:
+    from sqlalchemy.exc import DBAPIError
+
+log = logging.getLogger(__name__)
 
 STATUS: dict[type[GblendError], int] = {
     SpecError: 422,
@@ -38,6 +48,7 @@ STATUS: dict[type[GblendError], int] = {
     CheckpointError: 500,
     NotFoundError: 404,
     ConflictError: 409,
+    LimitError: 429,
     IdempotencyError: 422,
     LeaseLostError: 409,
     ArtifactError: 500,
@@ -45,6 +56,8 @@ STATUS: dict[type[GblendError], int] = {
 """Status by error class, looked up along the class's ancestors."""
 
 IN_FLIGHT = "idempotency.in_flight"
+_ROOM_AFTER_SECONDS = 10
+"""When a client may hope that something full has room again."""
 
 _HTTP_CODES = {
     400: "request.malformed",
@@ -73,6 +86,10 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestError, _request_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
+    # Not above: importing the application must be cheap, and SQLAlchemy takes a quarter of a second.
+    from sqlalchemy.exc import DBAPIError
+
+    app.add_exception_handler(DBAPIError, _database_error)
 
 
 async def _domain_error(request: Request, raised: Exception) -> Response:
@@ -83,6 +100,8 @@ async def _domain_error(request: Request, raised: Exception) -> Response:
     headers = {}
     if error.code == IN_FLIGHT:
         status, headers = 409, {"retry-after": str(RETRY_AFTER_SECONDS)}
+    if status == 429:
+        headers = {"retry-after": str(_ROOM_AFTER_SECONDS)}
     return problem(
         request,
         status,
@@ -105,11 +124,13 @@ async def _validation_error(request: Request, raised: Exception) -> Response:
     found: list[dict[str, Any]] = list(cast(RequestValidationError, raised).errors())
     about_parameters = [error for error in found if is_parameter_error(error)]
     about_body = [error for error in found if not is_parameter_error(error)]
-    errors = [*parameter_errors(about_parameters), *body_errors(about_body)]
+    model = _body_model(request)
+    errors = [*parameter_errors(about_parameters), *body_errors(about_body, model)]
     if not about_body:
         detail = f"the request has {_counted(len(errors))}"
         return problem(request, 422, code="request.invalid", detail=detail, errors=errors)
-    detail = f"the job spec has {_counted(len(errors))}; nothing was created"
+    what = {JobSpec: "job spec", ExperimentSpec: "experiment"}.get(model, "body")
+    detail = f"the {what} has {_counted(len(errors))}; nothing was created"
     return problem(request, 422, code="spec.invalid", detail=detail, errors=errors)
 
 
@@ -127,6 +148,24 @@ async def _http_error(request: Request, raised: Exception) -> Response:
     return problem(request, error.status_code, code=code, detail=detail, headers=headers)
 
 
+async def _database_error(request: Request, raised: Exception) -> Response:
+    """A database that restarts is no bug of the server's: one line in its log a request, and 503 for the client."""
+    from core.persistence.engine import is_outage
+
+    error = cast("DBAPIError", raised)
+    if not is_outage(error):
+        raise error
+    log.warning("database does not answer", extra={"path": request.url.path, "error": str(error.orig)})
+    return problem(
+        request,
+        503,
+        code="database.unavailable",
+        detail="the database does not answer; whatever it has confirmed is safe",
+        hint="ask again; a creation with the same Idempotency-Key creates nothing twice. /readyz says more",
+        headers={"retry-after": str(RETRY_AFTER_SECONDS)},
+    )
+
+
 def _methods_at(request: Request) -> list[str]:
     path = request.url.path
     found: set[str] = set()
@@ -134,6 +173,16 @@ def _methods_at(request: Request) -> list[str]:
         if route.path is not None and compile_path(route.path)[0].match(path):
             found |= set(route.methods or ())
     return sorted(found)
+
+
+def _body_model(request: Request) -> type[BaseModel]:
+    """What the body of this route must be."""
+    field = getattr(request.scope.get("route"), "body_field", None)
+    if field is None:
+        return JobSpec
+    whole = field.field_info.annotation
+    # `Model | None`: a body that may be left out.
+    return next((cast(type[BaseModel], part) for part in get_args(whole) if part is not type(None)), whole)
 
 
 def _counted(count: int) -> str:

@@ -1,4 +1,4 @@
-"""Job specs for the OpenAPI document."""
+"""Job specs and experiments for the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -37,6 +37,36 @@ JOB_SPECS: dict[str, Example] = {
                 "split": {"method": "draw", "group_by": ["speaker"]},
             },
             "blending": {"strategy": "unimodal", "modality": "audio"},
+        },
+    },
+}
+
+EXPERIMENTS: dict[str, Example] = {
+    "well-known": {
+        "summary": "Each modality alone, naive, equal weights and G-Blend, three seeds",
+        "value": {
+            "name": "digits, all strategies",
+            "job": JOB_SPECS["online"]["value"],
+            "strategies": ["unimodal:audio", "unimodal:image", "naive", "equal", "offline", "online"],
+            "seeds": [0, 1, 2],
+        },
+    },
+    "own": {
+        "summary": "Two policies of online G-Blend against naive, and naive with dropout",
+        "value": {
+            "name": "policies",
+            "job": JOB_SPECS["online"]["value"],
+            "strategies": [
+                "naive",
+                {"name": "naive + dropout", "changes": {"blending": {"strategy": "naive"}, "model": {"dropout": 0.5}}},
+                {"name": "shrunk", "changes": {"blending": {"policy": "shrunk"}}},
+                {
+                    "name": "paper",
+                    "description": "The raw G / O^2, as printed.",
+                    "changes": {"blending": {"policy": "paper"}},
+                },
+            ],
+            "seeds": [0, 1, 2, 3, 4],
         },
     },
 }

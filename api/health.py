@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from api.queue import UnitQueue
 from api.schemas.problem import ProblemError
+from core.errors import GblendError
 
 if TYPE_CHECKING:
     from core.persistence import Database
@@ -26,7 +27,6 @@ class Readiness:
 
     def __init__(self, database: Database, queue: UnitQueue) -> None:
         self._database = database
-        self._migrated = False
         self._checks: dict[str, Callable[[], None]] = {
             "database": database.ping,
             "migrations": self._check_migrations,
@@ -50,18 +50,13 @@ class Readiness:
                 log.warning("not ready", extra={"check": name, "error": f"{type(error).__name__}: {error}"})
                 # The error's own text may hold a host or a password: the log has it, the client does not.
                 detail = f"{name}: {type(error).__name__}"
-                found.append(ProblemError(code=f"not_ready.{name}", detail=detail, hint=_HINTS[name]))
+                hint = (error.hint if isinstance(error, GblendError) else None) or _HINTS[name]
+                found.append(ProblemError(code=f"not_ready.{name}", detail=detail, hint=hint))
         return found
 
     def _check_migrations(self) -> None:
-        if self._migrated:  # a schema does not go back while we run
-            return
-        from core.persistence.migrate import is_current  # alembic: not before somebody asks
+        """At every question: a newer version's migration may have run while we do."""
+        from core.persistence import schema  # SQLAlchemy: not before somebody asks
 
-        if not is_current(self._database.url):
-            raise SchemaOutdatedError
-        self._migrated = True
-
-
-class SchemaOutdatedError(Exception):
-    """The database is not at the newest revision."""
+        with self._database.read() as session:
+            schema.check(session)

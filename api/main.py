@@ -8,30 +8,42 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
-from importlib.metadata import PackageNotFoundError, version
 
 from fastapi import APIRouter, FastAPI
 
 from api import errors
 from api.middleware import RequestContextMiddleware, SendTimeoutMiddleware
 from api.openapi import DESCRIPTION, document
-from api.routers import artifacts, history, jobs, service, stream
+from api.routers import (
+    artifacts,
+    checkpoints,
+    experiments,
+    history,
+    jobs,
+    lifecycle,
+    logs,
+    metrics,
+    service,
+    stream,
+    workers,
+)
 from api.services import start
 from core.settings import Settings
+from core.version import version
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The application. Without `settings` this is a process's entry: they are read from the environment."""
     if settings is None:
-        from api import logs  # structlog, which is the process's affair and not the application's
+        from api.logs import configure  # structlog, which is the process's affair and not the application's
 
         settings = Settings()
-        logs.configure(settings.log)
+        configure(settings.log)
     app = FastAPI(
         title="gblend",
         summary="Gradient-Blending as a service",
         description=DESCRIPTION,
-        version=_version(),
+        version=version(),
         openapi_url="/openapi.json",
         docs_url=None,  # Swagger's page loads its assets from a CDN; /docs is our own
         redoc_url=None,
@@ -44,9 +56,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(SendTimeoutMiddleware, seconds=settings.api.sse_send_timeout_seconds)
     app.add_middleware(RequestContextMiddleware, max_body_bytes=settings.api.max_body_bytes)
     app.include_router(service.router)
+    app.include_router(metrics.router)
     # The limit is the router's, not the app's: the app's sits outside of our middleware and answers in plain text.
     v1 = APIRouter(prefix="/v1", max_body_size=settings.api.max_body_bytes)
-    for noun in (jobs, history, stream, artifacts):
+    for noun in (jobs, lifecycle, history, stream, logs, artifacts, checkpoints, experiments, workers):
         v1.include_router(noun.router)
     app.include_router(v1)
     return app
@@ -60,10 +73,3 @@ def _lifespan(settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextMan
             yield
 
     return lifespan
-
-
-def _version() -> str:
-    try:
-        return version("gblend")
-    except PackageNotFoundError:  # a checkout on the path, not installed
-        return "0.0.0"

@@ -26,6 +26,8 @@ REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
 """Of the request at hand: `api.logs` puts it on every line, whoever writes it."""
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._\-]{1,128}")
+_CLIENT_GONE = 499
+"""What the metrics call a request whose client did not wait for the answer."""
 _QUIET_PATHS = frozenset({"/healthz", "/readyz"})
 """Probes come every few seconds; only what they find wrong is worth a line."""
 
@@ -87,6 +89,7 @@ class RequestContextMiddleware:
             )
             await response(scope, receive, send_with_id)
         finally:
+            _measure(scope, status, time.monotonic() - began)
             if scope["path"] not in _QUIET_PATHS or status != 200:
                 # The path only: a query may one day hold a stream ticket.
                 access.info(
@@ -102,7 +105,8 @@ class RequestContextMiddleware:
 
 
 class SendTimeoutMiddleware:
-    """Drops an event stream whose client stopped reading: a send that blocks for `seconds` ends the response."""
+    """Drops an event stream whose client stopped reading: a send that blocks for `seconds` ends the response. One whose
+    client hung up ends without a word."""
 
     def __init__(self, app: ASGIApp, *, seconds: float) -> None:
         self._app = app
@@ -127,13 +131,33 @@ class SendTimeoutMiddleware:
 
         try:
             await self._app(scope, receive, send_in_time)
-        except Exception:
+        except Exception as error:
+            if streaming and _has_hung_up(error):
+                return
             if not stalled:
                 raise
             # What comes out is our timeout, in a group with what it tore down in the stream's own tasks.
             log.warning(
                 "stream dropped: its client stopped reading", extra={"path": scope["path"], "seconds": self._seconds}
             )
+
+
+def _has_hung_up(error: Exception) -> bool:
+    """Whether all that went wrong is that nobody reads any more. FastAPI closes the reader's half of a stream's inner
+    pipe before it cancels the writer, which then may find it broken."""
+    if isinstance(error, ExceptionGroup):
+        return error.split(anyio.BrokenResourceError)[1] is None
+    return isinstance(error, anyio.BrokenResourceError)
+
+
+def _measure(scope: Scope, status: int | None, seconds: float) -> None:
+    """Counted by the route's template: paths are the client's, and there is no end to them."""
+    services = getattr(scope["app"].state, "services", None)
+    if services is not None:
+        # A route of an included router knows its path without the prefix; FastAPI keeps the whole one beside it.
+        route = scope.get("fastapi", {}).get("effective_route_context") or scope.get("route")
+        answered = status or _CLIENT_GONE
+        services.metrics.request(getattr(route, "path", None), scope["method"], answered, seconds)
 
 
 def _accepted_id(given: str | None) -> str:

@@ -31,7 +31,7 @@ NOT_MODIFIED: Responses = {304: {"description": "The answer that `If-None-Match`
 POLLED_HEADERS: dict[str, Any] = {
     "ETag": {"description": "Strong; send it back as `If-None-Match`", "schema": {"type": "string"}},
     "Retry-After": {
-        "description": "Seconds to wait before asking again; only while the job is not terminal",
+        "description": "Seconds to wait before asking again; only while it has not ended",
         "schema": {"type": "integer"},
     },
 }

@@ -38,10 +38,10 @@ def environment() -> dict[str, str]:
 
 
 def exec_worker(settings: Settings) -> NoReturn:
-    """Become a Celery worker; `worker.process` says with how many slots."""
+    """Become a Celery worker; `worker.process` says with how many slots, and on which queues."""
     arguments = [
         *(sys.executable, "-m", "celery", "--quiet", "-A", "worker.celery_app", "worker"),
-        *("--queues", settings.broker.queue, "--hostname", f"worker-{os.getpid()}@%h"),
+        *("--hostname", f"worker-{os.getpid()}@%h"),
         *("--loglevel", settings.log.level.upper()),
         *("--without-gossip", "--without-mingle", "--without-heartbeat"),
     ]

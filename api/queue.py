@@ -31,9 +31,10 @@ class UnitQueue:
         self._lock = threading.Lock()
         self._celery: Celery | None = None
 
-    def send(self, unit_id: str) -> None:
-        """Announce a unit; raises whatever the broker's client raises."""
-        self._app().send_task(broker.RUN_UNIT, args=[unit_id], retry=False)
+    def send(self, wake_up: broker.WakeUp) -> None:
+        """Announce a unit to the workers of its class; raises whatever the broker's client raises."""
+        queue = broker.queue_name(self._settings, wake_up.queue)
+        self._app().send_task(broker.RUN_UNIT, args=[wake_up.unit_id], queue=queue, retry=False)
 
     def ping(self) -> None:
         """One round trip to the broker, or its error. The embedded one is there when its folder can be written to."""
@@ -52,6 +53,8 @@ class UnitQueue:
         """Give the pooled connections back."""
         with self._lock:
             if self._celery is not None:
+                # `close` only lets go of connections; AMQP has sockets to close.
+                self._celery.pool.force_close_all()  # type: ignore[attr-defined]
                 self._celery.close()
                 self._celery = None
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
+import signal
 import socket
+import sys
 from contextlib import suppress
 
 import uvicorn
@@ -82,6 +84,7 @@ def serve(settings: Settings, listening: socket.socket) -> None:
     """Answer requests until SIGINT or SIGTERM."""
     from api.main import create_app  # the heaviest import of the process: after what may refuse to start
 
-    # uvicorn raises the signal that stopped it once more when all is done; for SIGINT that is this.
+    # uvicorn raises the signal that stopped it once more when all is done: that is no failure, so exit with status 0.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with suppress(KeyboardInterrupt):
         build(create_app(settings)).run(sockets=[listening])

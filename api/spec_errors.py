@@ -1,7 +1,6 @@
 """pydantic's validation errors, put into a client's terms: a pointer into *its* JSON, a stable code, a hint.
 
-pydantic's `loc` names the branch of a union as well (`modalities, 1, "image", "column"`). Walking the JSON schema along
-the `loc` tells such tags from field names, and says which names would have been known.
+Where an error belongs is `api.schema_walk`'s to find out: pydantic's `loc` is not yet a way through the client's JSON.
 """
 
 from __future__ import annotations
@@ -9,17 +8,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from difflib import get_close_matches
-from functools import cache
 from typing import Any
-from urllib.parse import quote
 
+from pydantic import BaseModel
+
+from api.schema_walk import Loc, Place, SchemaWalk, is_branch_of_entries, pointer_of
 from api.schemas.problem import ProblemError
 from core.spec import JobSpec
-
-Schema = Mapping[str, Any]
-Loc = Sequence[int | str]
 
 _SHOWN_CHARACTERS = 80
 _DOTTED = re.compile(r"[a-z_]+(?:\.[a-z_]+)+(?= )")
@@ -35,11 +31,12 @@ _JSON_WORDS = {
 _REQUEST_PARTS = ("query", "path", "header", "cookie")
 
 
-def body_errors(raw: Iterable[Mapping[str, Any]]) -> list[ProblemError]:
-    """The errors of a request body that is no job spec, one per pointer, in the order of the body."""
+def body_errors(raw: Iterable[Mapping[str, Any]], model: type[BaseModel] = JobSpec) -> list[ProblemError]:
+    """The errors of a request body that is no `model`, one per pointer, in the order of the body."""
+    walk = SchemaWalk.of(model)
     by_pointer: dict[str, ProblemError] = {}
     for error in _without_echoes(list(raw)):
-        translated = _body_error(error)
+        translated = _body_error(error, walk)
         pointer = translated.pointer or "#"
         earlier = by_pointer.get(pointer)
         # Two branches of a plain union ("a string or false") each complain about the same value.
@@ -65,27 +62,8 @@ def is_parameter_error(error: Mapping[str, Any]) -> bool:
     return len(loc) > 1 and loc[0] in _REQUEST_PARTS
 
 
-def pointer_of(parts: Iterable[int | str]) -> str:
-    """A JSON pointer (RFC 6901) as a URI fragment: `#/dataset/modalities/1/column`."""
-    escaped = (str(part).replace("~", "~0").replace("/", "~1") for part in parts)
-    return "#" + "".join("/" + quote(part, safe="~!$&'()*+,;=:@", errors="replace") for part in escaped)
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    parts: tuple[int | str, ...]
-    """The way through the body, without pydantic's tags."""
-    node: Schema
-    """The schema of the value there; empty where there is none (an unknown field)."""
-    parent: Schema
-    """The schema of the object that holds it."""
-
-    def below(self, name: str) -> str:
-        return pointer_of((*self.parts, name))
-
-
-def _body_error(error: Mapping[str, Any]) -> ProblemError:
-    place = _locate(error["loc"][1:])  # the first part is "body"
+def _body_error(error: Mapping[str, Any], walk: SchemaWalk) -> ProblemError:
+    place = walk.locate(error["loc"][1:])  # the first part is "body"
     kind = error["type"]
     if kind == "extra_forbidden":
         return _unknown_field(place)
@@ -96,21 +74,37 @@ def _body_error(error: Mapping[str, Any]) -> ProblemError:
     if kind == "literal_error":
         return _wrong_literal(place, error)
     if kind == "value_error":
-        place = _named(place, error)
+        place = _named(place, error, walk)
     code = "spec.type" if kind.endswith(("_type", "_parsing")) else "spec.value"
     return ProblemError(code=code, detail=_detail(place, error), pointer=pointer_of(place.parts), hint=_about(place))
 
 
 def _without_echoes(raw: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Without "too short" of a list whose items are wrong themselves: pydantic does not count wrong items."""
+    """Without what only repeats another error.
+
+    That is "too short" of a list whose items are wrong themselves (pydantic does not count wrong items), and what the
+    other branches of a union say of an object ("should be a number") whose entries are wrong.
+    """
 
     def has_wrong_items(loc: Loc) -> bool:
         return any(len(other["loc"]) > len(loc) and other["loc"][: len(loc)] == loc for other in raw)
 
-    return [error for error in raw if error["type"] != "too_short" or not has_wrong_items(error["loc"])]
+    def has_wrong_entries(loc: Loc) -> bool:
+        at = len(loc) - 1  # where a branch of a union has its label
+        return any(
+            len(other["loc"]) > at + 1 and other["loc"][:at] == loc[:at] and is_branch_of_entries(other["loc"][at])
+            for other in raw
+        )
+
+    return [
+        error
+        for error in raw
+        if not (error["type"] == "too_short" and has_wrong_items(error["loc"]))
+        and not (isinstance(error["input"], Mapping) and has_wrong_entries(error["loc"]))
+    ]
 
 
-def _unknown_field(place: _Place) -> ProblemError:
+def _unknown_field(place: Place) -> ProblemError:
     name = str(place.parts[-1])
     known = list(place.parent.get("properties", {}))
     return ProblemError(
@@ -121,9 +115,9 @@ def _unknown_field(place: _Place) -> ProblemError:
     )
 
 
-def _missing_field(place: _Place) -> ProblemError:
+def _missing_field(place: Place) -> ProblemError:
     if not place.parts:
-        return ProblemError(code="spec.missing_field", detail="the body is empty: a job spec is needed", pointer="#")
+        return ProblemError(code="spec.missing_field", detail=f"the body is empty: {place.noun} is needed", pointer="#")
     return ProblemError(
         code="spec.missing_field",
         detail=f"the field {place.parts[-1]!r} is missing",
@@ -132,7 +126,7 @@ def _missing_field(place: _Place) -> ProblemError:
     )
 
 
-def _wrong_tag(place: _Place, error: Mapping[str, Any]) -> ProblemError:
+def _wrong_tag(place: Place, error: Mapping[str, Any]) -> ProblemError:
     key = str(error["ctx"]["discriminator"]).strip("'")
     known = list(place.node.get("discriminator", {}).get("mapping", {}))
     allowed = f"one of {', '.join(known)}"
@@ -148,7 +142,7 @@ def _wrong_tag(place: _Place, error: Mapping[str, Any]) -> ProblemError:
     )
 
 
-def _wrong_literal(place: _Place, error: Mapping[str, Any]) -> ProblemError:
+def _wrong_literal(place: Place, error: Mapping[str, Any]) -> ProblemError:
     allowed = [str(value) for value in place.node.get("enum", [place.node.get("const")]) if value is not None]
     hint = _nearest(str(error["input"]), allowed, otherwise=f"one of {', '.join(allowed)}") if allowed else None
     return ProblemError(
@@ -162,19 +156,20 @@ def _joined(first: ProblemError, second: ProblemError) -> ProblemError:
     return first.model_copy(update={"code": code, "detail": detail})
 
 
-def _detail(place: _Place, error: Mapping[str, Any]) -> str:
+def _detail(place: Place, error: Mapping[str, Any]) -> str:
     sentence = _sentence(error)
     if error["type"] == "value_error":  # our own validators name what they mean
         return sentence
     if error["loc"][-1] == "[key]":
         return f"a key of {_name(place.parts[:-1])}: {sentence}; got {_shown(error['input'])}"
-    return f"{_name(place.parts)}: {sentence}; got {_shown(error['input'])}"
+    whole = f"the {place.noun.partition(' ')[2]}"
+    return f"{_name(place.parts) or whole}: {sentence}; got {_shown(error['input'])}"
 
 
 def _name(parts: Sequence[int | str]) -> str:
-    """The last field's name, with indices: `size[1]`."""
+    """The last field's name, with indices: `size[1]`; empty for the body as a whole."""
     if not parts:
-        return "the job spec"
+        return ""
     return f"{_name(parts[:-1])}[{parts[-1]}]" if isinstance(parts[-1], int) else parts[-1]
 
 
@@ -189,13 +184,13 @@ def _sentence(error: Mapping[str, Any]) -> str:
     return message[:1].lower() + message[1:]
 
 
-def _named(place: _Place, error: Mapping[str, Any]) -> _Place:
+def _named(place: Place, error: Mapping[str, Any], walk: SchemaWalk) -> Place:
     """The field below `place` that our own validator means.
 
     It says so (`core.spec.base.misplaced`), or its sentence begins with the field's name (`blending.modality ...`).
     """
     if at := error.get("ctx", {}).get("at"):
-        return _locate([*error["loc"][1:], *at])
+        return walk.locate([*error["loc"][1:], *at])
     dotted = _DOTTED.match(_sentence(error))
     if dotted is None:
         return place
@@ -203,10 +198,10 @@ def _named(place: _Place, error: Mapping[str, Any]) -> _Place:
     for name in dotted.group().split("."):
         loc.append(name)
         value = value.get(name) if isinstance(value, Mapping) else None
-        tag = _locate(loc).node.get("discriminator", {}).get("propertyName")
+        tag = walk.locate(loc).node.get("discriminator", {}).get("propertyName")
         if isinstance(value, Mapping) and tag in value:  # into the branch, as pydantic's own steps do
             loc.append(value[tag])
-    named = _locate(loc)
+    named = walk.locate(loc)
     return named if named.node else place
 
 
@@ -215,7 +210,7 @@ def _shown(value: Any) -> str:
     return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}..."
 
 
-def _about(place: _Place) -> str | None:
+def _about(place: Place) -> str | None:
     """What the schema says about the field: its docstring, on one line."""
     description = place.node.get("description") if place.parts else None
     return " ".join(str(description).split()) if description else None
@@ -224,52 +219,3 @@ def _about(place: _Place) -> str | None:
 def _nearest(name: str, known: Sequence[str], *, otherwise: str) -> str:
     close = get_close_matches(name, known, n=1)
     return f"did you mean {close[0]!r}?" if close else otherwise
-
-
-def _locate(loc: Loc) -> _Place:
-    node = parent = _whole(_root())
-    parts: list[int | str] = []
-    for part in loc:
-        mapping = node.get("discriminator", {}).get("mapping", {})
-        if part in mapping:  # pydantic's own step into a branch
-            node = _whole({"$ref": mapping[part]})
-            continue
-        following = _step(node, part)
-        if following is None:  # the label of a plain union's branch, or pydantic's "[key]"
-            break
-        parent, node = node, following
-        parts.append(part)
-    return _Place(tuple(parts), node, parent)
-
-
-def _step(node: Schema, part: int | str) -> Schema | None:
-    """The schema one step further; empty for a field that is not known; `None` where `part` is no step at all."""
-    if isinstance(part, int):
-        prefix = node.get("prefixItems", [])
-        inner = prefix[part] if part < len(prefix) else node.get("items")
-        return _whole(inner) if inner else {}
-    if node.get("type") != "object" or part == "[key]":
-        return None
-    properties = node.get("properties", {})
-    if part in properties:
-        return _whole(properties[part])
-    inner = node.get("additionalProperties")
-    return _whole(inner) if isinstance(inner, Mapping) else {}
-
-
-def _whole(node: Schema) -> Schema:
-    """`node` with its `$ref` followed and `null` left out of a nullable; the field's own description wins."""
-    description = node.get("description")
-    while True:
-        if "$ref" in node:
-            node = _root()["$defs"][str(node["$ref"]).rsplit("/", 1)[-1]]
-            continue
-        branches = [branch for branch in node.get("anyOf", ()) if branch.get("type") != "null"]
-        if len(branches) != 1:
-            return {**node, "description": description} if description else node
-        node = branches[0]
-
-
-@cache
-def _root() -> Schema:
-    return JobSpec.model_json_schema(mode="validation")

@@ -24,21 +24,29 @@ class StrictJsonRoute(APIRoute):
         handler = super().get_route_handler()
         if self.body_field is None:
             return handler
+        optional = not self.body_field.field_info.is_required()
 
         async def strict(request: Request) -> Response:
-            _check_media_type(request.headers.get("content-type"))
-            return await handler(_StrictRequest(request.scope, request.receive))
+            checked = _StrictRequest(request.scope, request.receive)
+            checked.may_be_empty = optional
+            if not optional or await checked.body():
+                _check_media_type(request.headers.get("content-type"))
+            return await handler(checked)
 
         return strict
 
 
 class _StrictRequest(Request):
+    may_be_empty = False
+
     async def json(self) -> Any:
         return parse(await self.body())
 
     async def body(self) -> bytes:
         body = await super().body()
         if not body.strip():
+            if self.may_be_empty:
+                return b""
             raise RequestError(400, "request.malformed_json", "the request body is empty; it must be a JSON object")
         return body
 

@@ -2,8 +2,8 @@
 
     python -m benchmarks estimate
 
-The numbers that come out are the same bit for bit (`tests/unit/training/test_estimator.py`); only reading and preparing
-the data is saved, so the gain is that share of an epoch. Measured on the demo's data, in pairs, in turn.
+The numbers that come out are the same bit for bit (`tests/unit/training/estimators/test_exact.py`); only reading and
+preparing the data is saved, so the gain is that share of an epoch. Measured on the demo's data, in pairs, in turn.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
@@ -22,7 +24,7 @@ import yaml
 
 from core.data.dataset import prepare
 from core.spec import JobSpec
-from core.training.estimator import Estimate
+from core.training.estimators import open_estimate
 from core.training.session import Session, estimator_of
 
 PAIRS = 5
@@ -42,20 +44,12 @@ def main() -> None:
     print(f"| one pass / a pass per head (ratio) | {median(ratios):.2f} | {min(ratios):.2f} | {max(ratios):.2f} |\n")
 
 
-def _seconds(session: Session, groups: list[list[str]] | list[tuple[str, ...]]) -> float:
+def _seconds(session: Session, groups: Sequence[Sequence[str]]) -> float:
     """Seconds of one epoch of an estimate, its heads trained in these groups."""
     estimates = [
-        Estimate(
-            session.live,
-            heads,
-            estimator=estimator_of(session.spec),
-            training=session.spec.training,
-            seed=1,
-            device=session.device,
-        )
-        for heads in groups
+        open_estimate(estimator_of(session.spec), replace(session.ground(), heads=tuple(heads))) for heads in groups
     ]
     began = time.perf_counter()
     for estimate in estimates:
-        estimate.train_epoch(session.batches.shuffled(session.data.split.train, 1))
+        estimate.epoch(0, lambda _: None)
     return time.perf_counter() - began

@@ -7,6 +7,7 @@
     ├── CheckpointError    a checkpoint is missing, truncated or of another run
     ├── NotFoundError      no such object in this project
     ├── ConflictError      the object's state forbids the action
+    ├── LimitError         something is full; it will have room later
     ├── IdempotencyError   the key was used with another body, or its first use is not over
     ├── LeaseLostError     another worker holds the unit now, or nobody may any more
     └── ArtifactError      an artifact cannot be stored or read
@@ -120,6 +121,13 @@ class ConflictError(GblendError):
     """The object's state forbids the action."""
 
     code: str = "conflict"
+
+
+@dataclass(eq=False)
+class LimitError(GblendError):
+    """There is no room now; there will be later."""
+
+    code: str = "limit"
 
 
 @dataclass(eq=False)

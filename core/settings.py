@@ -6,11 +6,12 @@ Nothing here is read at import: `Settings()` is called by the entry points and h
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, SecretStr, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from core.attribute_docs import DocumentedModel
 
@@ -19,10 +20,16 @@ class _Area(DocumentedModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+def _database_url(value: SecretStr) -> SecretStr:
+    if re.match(r"(sqlite|postgresql)(\+\w+)?://", value.get_secret_value()) is None:
+        raise ValueError("use sqlite:///path or postgresql://user@host/name")
+    return value
+
+
 class DatabaseSettings(_Area):
     """Where jobs, events and history live."""
 
-    url: SecretStr | None = None
+    url: Annotated[SecretStr, AfterValidator(_database_url)] | None = None
     """`postgresql://...` (psycopg 3) or `sqlite:///...`; left out: `gblend.sqlite3` in the state folder."""
     pool_size: Annotated[int, Field(ge=1, le=100)] = 10
     """PostgreSQL connections that one process keeps."""
@@ -32,9 +39,27 @@ class BrokerSettings(_Area):
     """What carries wake-ups. Losing it loses nothing: the table is the outbox."""
 
     url: SecretStr | None = None
-    """`redis://...`; left out: kombu's filesystem transport in the state folder."""
+    """`redis://...` or `amqp://...` (RabbitMQ); left out: kombu's filesystem transport in the state folder."""
     queue: str = "gblend.units"
-    """The queue that the API sends to and workers listen on."""
+    """The queue of the class `default`; that of any other class is called `<this>.<class>`."""
+
+
+QueueName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._\-]{0,63}$")]
+"""As in `core.spec.scheduling`, which stands above this module."""
+
+
+def _split(value: Any) -> Any:
+    return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+
+
+class WorkerSettings(_Area):
+    """Which work a worker takes."""
+
+    queues: Annotated[tuple[QueueName, ...], NoDecode, BeforeValidator(_split), Field(min_length=1)] = ("default",)
+    """Classes of jobs (`scheduling.queue`) that it runs, separated by commas; the order means nothing."""
+    address: str | None = None
+    """Name or number by which other workers reach this machine, for jobs on several (`scheduling.nodes`); left out: its
+    host name."""
 
 
 class ArtifactSettings(_Area):
@@ -65,7 +90,7 @@ class EngineSettings(_Area):
     desired_poll_seconds: Annotated[float, Field(gt=0)] = 0.5
     """How often a supervisor looks whether a cancel was asked for."""
     reap_seconds: Annotated[float, Field(gt=0)] = 10.0
-    """How often expired leases are looked for."""
+    """How often expired leases are looked for, at the latest: the moment at which one will be over is known."""
     redispatch_seconds: Annotated[float, Field(gt=0)] = 30.0
     """A ready unit that nobody was told of for so long is announced again."""
     retry_backoff_seconds: Annotated[float, Field(ge=0)] = 5.0
@@ -74,8 +99,28 @@ class EngineSettings(_Area):
     """Crashes and lost workers after which a job fails for good; a clean shutdown of a worker does not count."""
     cancel_grace_seconds: Annotated[float, Field(gt=0)] = 15.0
     """Between SIGTERM and SIGKILL of a training child."""
+    checkpoint_seconds: Annotated[float, Field(ge=0)] = 60.0
+    """A training writes a checkpoint after so much work within an epoch, besides those at the end of each; 0: after
+    every batch."""
+    stall_seconds: Annotated[float, Field(ge=0)] = 1800.0
+    """A training that shows no progress for so long is killed and goes on from its last checkpoint; 0: never."""
+    log_bytes_per_job: Annotated[int, Field(ge=0)] = 8_388_608
+    """How much of what a job's training prints is kept for `/logs`, over all attempts; 0: nothing."""
+    max_pending: Annotated[int, Field(ge=0)] = 10_000
+    """Jobs of a project that may wait or be paused at once; one more gets 429. 0: any number."""
+    retention_days: Annotated[float, Field(gt=0)] | None = None
+    """Jobs that ended so long ago are deleted, with all that they left behind; left out: they stay for ever."""
+    sweep_seconds: Annotated[float, Field(gt=0)] = 60.0
+    """How often the files and rows of deleted jobs are removed, and jobs past their retention deleted."""
+    share_checkpoints: Literal["auto", "always", "never"] = "auto"
+    """Whether workers put their newest checkpoints into the artifact store too, so that a job survives the loss of a
+    machine; `auto`: where the store is not on the local file system."""
     slots: Annotated[int, Field(ge=0, le=256)] = 0
     """Trainings at once per worker; 0: one per visible GPU, or one per CPU core where there is none."""
+    nice: Annotated[int, Field(ge=0, le=19)] = 5
+    """By how much a training stands back (nice) where it shares cores with the service's processes; 0: not at all."""
+    nodes_wait_seconds: Annotated[float, Field(gt=0)] = 300.0
+    """A job on several workers that has one waits so long for the others, then gives its place back and rests."""
 
     @model_validator(mode="after")
     def _heartbeat_inside_lease(self) -> EngineSettings:
@@ -126,6 +171,7 @@ class Settings(DocumentedModel, BaseSettings):
     artifacts: ArtifactSettings = ArtifactSettings()
     roots: RootSettings = RootSettings()
     engine: EngineSettings = EngineSettings()
+    worker: WorkerSettings = WorkerSettings()
     api: ApiSettings = ApiSettings()
     log: LogSettings = LogSettings()
 
@@ -156,3 +202,11 @@ class Settings(DocumentedModel, BaseSettings):
             "data": self.roots.data or self.state_dir / "data",
             "models": self.roots.models or self.state_dir / "models",
         }
+
+
+def what_is_wrong(error: ValidationError) -> str:
+    """Of every setting that `Settings()` refused, its variable and the reason; not the value, which may be a secret."""
+    return "; ".join(
+        f"GBLEND_{'__'.join(str(part) for part in each['loc']).upper()}: {each['msg'].removeprefix('Value error, ')}"
+        for each in error.errors(include_input=False, include_url=False, include_context=False)
+    )

@@ -74,7 +74,9 @@ def all_strategies(spec: Mapping[str, Any]) -> list[str]:
 def variant(spec: Mapping[str, Any], strategy: str, seed: int) -> dict[str, Any]:
     """The spec with another strategy and seed; what its own `blending` says of estimates is kept where it applies."""
     given = spec.get("blending", {})
-    kept = {"offline": ("policy", "estimator"), "online": ("policy", "estimator", "super_epochs")}.get(strategy, ())
+    of_estimates = ("policy", "estimator", "floor")
+    over_time = ("super_epochs", "smoothing", "warm_up")
+    kept = {"offline": of_estimates, "online": of_estimates + over_time}.get(strategy, ())
     if strategy.startswith(UNIMODAL):
         blending: dict[str, Any] = {"strategy": "unimodal", "modality": strategy.removeprefix(UNIMODAL)}
     else:

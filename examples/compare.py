@@ -1,9 +1,10 @@
-"""Strategies x seeds of one job spec, over HTTP, as a Markdown table with mean and spread.
+"""Strategies x seeds of one job spec, compared by the service's experiments, on a service of its own if need be.
 
     python examples/compare.py examples/avdigits.yaml --data ../shared/data --seeds 5
 
-Starts a service of its own whose `data://` is `--data`, or uses the running one at `--url`. The spec's own strategy
-and seed are replaced; everything else in it holds for every run. Exit status 0 only if every job succeeded.
+Starts a service whose `data://` is `--data`, or uses the running one at `--url` (as `gblend compare` does, which needs
+no script). The spec may be a job's or an experiment's. Prints the report in Markdown: means, paired differences, cost.
+Exit status 0 only if every job succeeded.
 """
 
 from __future__ import annotations
@@ -11,91 +12,79 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from statistics import mean, stdev
-from typing import Any
 
-from gblend_client import Gblend, GblendError
-from gblend_client.specfile import load, with_changes
+from gblend_client import Experiment, Gblend, GblendError
+from gblend_client.cli.comparing import Wanted, experiment_of, report_format
+from gblend_client.specfile import load
 
 from examples._interrupts import Interrupted, Interrupts
-from examples._runs import UNIMODAL, Run, all_strategies, explain, follow_all, plan, submit_all
+from examples._runs import UNIMODAL, explain
 from examples._service import ServiceError, own_service
-from examples._show import HEADS, console, progress
+
+_POLL_SECONDS = 1.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the comparison; the exit status."""
     options = _parser().parse_args(arguments)
     interrupts = Interrupts()
-    out = console()
+    wanted = Wanted(strategies=options.strategies, seeds=options.seeds, changes=options.set)
     try:
-        spec = with_changes(load(options.spec), options.set)
-        runs = plan(spec, options.strategies or all_strategies(spec), range(options.seeds))
-        with _service(options, interrupts) as url:
-            gblend = Gblend(url)
-            submit_all(gblend, runs, interrupts)
-            with progress(out, runs) as on_event:
-                follow_all(gblend, runs, interrupts, on_event=on_event)
-            gblend.close()
+        if options.report is not None:
+            report_format(options.report)  # before anything is trained for it
+        body = experiment_of(load(options.spec), wanted)
+        with _service(options, interrupts) as url, Gblend(url) as gblend:
+            made = gblend.experiments.submit(body)
+            ended = follow(gblend, made, interrupts)
+            return _tell(gblend, ended, options)
     except Interrupted:
         print("compare: interrupted", file=sys.stderr)
         return interrupts.exit_status
     except (ServiceError, GblendError) as error:
         print(f"compare: {explain(error) if isinstance(error, GblendError) else error}", file=sys.stderr)
         return 2
+
+
+def follow(gblend: Gblend, experiment: Experiment, interrupts: Interrupts) -> Experiment:
+    """The experiment once it has ended; a line on standard error for every job that begins or ends meanwhile.
+
+    Asks in a loop of its own rather than with `watch`, so that an interrupt is seen within a tenth of a second.
+    """
+    began = time.monotonic()
+    told: dict[str, str] = {}
+    while True:
+        for job in experiment.jobs:
+            if told.get(job.job_id, "queued") != job.status:
+                line = f"[{time.monotonic() - began:6.1f} s] {job.strategy}, seed {job.seed}: {job.status}"
+                print(line, file=sys.stderr, flush=True)
+            told[job.job_id] = job.status
+        if experiment.is_terminal:
+            return experiment
+        until = time.monotonic() + _POLL_SECONDS
+        while time.monotonic() < until:
+            interrupts.pause(0.1)
+        experiment = gblend.experiments.get(experiment.id)
+
+
+def _tell(gblend: Gblend, experiment: Experiment, options: argparse.Namespace) -> int:
     if options.json is not None:
-        options.json.write_text(json.dumps(as_json(spec, runs), indent=2) + "\n")
-    print(markdown(runs))
-    failed = [run for run in runs if not run.succeeded]
-    for run in failed:
-        print(f"compare: {run.strategy} seed {run.seed}: {run.problem}", file=sys.stderr)
+        found = gblend.experiments.comparison(experiment.id, reference=options.reference)
+        options.json.write_text(json.dumps(found.raw, indent=2) + "\n")
+    if options.report is not None:
+        format = report_format(options.report)
+        text = gblend.experiments.report(experiment.id, format=format, reference=options.reference)
+        options.report.write_text(text, encoding="utf-8")
+    print(gblend.experiments.report(experiment.id, format="md", reference=options.reference), end="")
+    failed = [job for job in experiment.jobs if job.status != "succeeded"]
+    for job in failed:
+        error = gblend.jobs.get(job.job_id).error
+        why = job.status if error is None else f"{job.status}: {error.message}"
+        print(f"compare: {job.strategy} seed {job.seed}: {why}", file=sys.stderr)
     return 1 if failed else 0
-
-
-def markdown(runs: Sequence[Run]) -> str:
-    """A row per strategy: test accuracy in percent, mean +- standard deviation over the seeds that succeeded."""
-    lines = [
-        f"| strategy | answer | {' | '.join(HEADS.values())} | seeds |",
-        f"|---|{'---|' * (len(HEADS) + 2)}",
-    ]
-    for strategy in dict.fromkeys(run.strategy for run in runs):
-        done = [run for run in runs if run.strategy == strategy and run.succeeded]
-        answer = _spread([run.accuracy for run in done])
-        heads = [
-            "" if strategy.startswith(UNIMODAL) else _spread([run.head_accuracy.get(head) for run in done])
-            for head in HEADS
-        ]
-        lines.append(f"| {strategy} | {' | '.join([answer, *heads])} | {len(done)} |")
-    return "\n".join(lines)
-
-
-def as_json(spec: Mapping[str, Any], runs: Sequence[Run]) -> dict[str, Any]:
-    """Every run's numbers, so that any other table can be made of them."""
-    rows = [
-        {
-            "strategy": run.strategy,
-            "seed": run.seed,
-            "status": run.state.status,
-            "problem": run.problem,
-            "answer": run.job.result.answer if run.job is not None and run.job.result is not None else None,
-            "test_accuracy": run.accuracy,
-            "heads": run.head_accuracy,
-            "weights": [dict(row.weights) for row in run.super_epochs],
-            "seconds": run.seconds,
-        }
-        for run in runs
-    ]
-    return {"spec": dict(spec), "runs": rows}
-
-
-def _spread(values: Sequence[float | None]) -> str:
-    known = [100 * value for value in values if value is not None]
-    if not known:
-        return ""
-    return f"{mean(known):.1f}" if len(known) == 1 else f"{mean(known):.1f} ± {stdev(known):.1f}"
 
 
 @contextmanager
@@ -109,17 +98,19 @@ def _service(options: argparse.Namespace, interrupts: Interrupts) -> Iterator[st
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("spec", type=Path, help="a job spec, YAML or JSON")
+    parser.add_argument("spec", type=Path, help="a job spec or an experiment's, YAML or JSON")
     where = parser.add_mutually_exclusive_group(required=True)
     where.add_argument("--data", type=_folder, help="start a service whose data:// is this folder")
     where.add_argument("--url", help="use the service at this address")
     parser.add_argument("--workers", type=int, help="trainings at once, with --data; default: one per GPU, or core")
-    parser.add_argument("--seeds", type=int, default=3, help="seeds 0 to N-1 (default: 3)")
+    parser.add_argument("--seeds", type=int, help="seeds 0 to N-1 (default: the spec's, or 3)")
     parser.add_argument(
-        "--strategies", nargs="+", metavar="NAME", help=f"default: all; {UNIMODAL}NAME for one modality"
+        "--strategies", nargs="+", default=[], metavar="NAME", help=f"default: all; {UNIMODAL}NAME for one modality"
     )
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="as in training.epochs=5")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write every run's numbers there")
+    parser.add_argument("--reference", metavar="NAME", help="differences are to this strategy (default: the first)")
+    parser.add_argument("--report", type=Path, metavar="FILE", help="write the report there: .html, with plots, or .md")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every number there")
     return parser
 
 

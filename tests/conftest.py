@@ -9,6 +9,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 # Before anything imports torch: two spinning OpenMP threads on busy cores slow a step down a hundredfold.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -19,7 +20,11 @@ import pytest
 
 from core.persistence import Database
 from core.persistence.migrate import upgrade
+from tests.rabbit_server import RabbitServer, rabbitmq_script
 from tests.servers import PostgresServer, RedisServer, postgres_binaries
+
+if TYPE_CHECKING:
+    from tests.s3_server import S3Server
 
 _missing: set[str] = set()
 
@@ -61,6 +66,50 @@ def redis_server() -> Iterator[RedisServer]:
         yield server
     finally:
         server.close()
+
+
+@pytest.fixture(scope="session")
+def rabbit_server() -> Iterator[RabbitServer]:
+    """A RabbitMQ that runs. A test that stops it starts it again."""
+    script = rabbitmq_script()
+    if script is None or shutil.which("epmd") is None:
+        _skip_without("RabbitMQ")
+    else:
+        server = RabbitServer(script)
+        try:
+            server.start()
+            yield server
+        finally:
+            server.close()
+
+
+@pytest.fixture(scope="session")
+def _s3_server() -> Iterator[S3Server]:
+    from tests.s3_server import S3Server  # moto takes half a second to import
+
+    server = S3Server()
+    server.start()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def s3_server(_s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Server:
+    """An S3 that runs, with an empty bucket; this process's environment leads to it. A test that stops it starts it
+    again."""
+    _s3_server.empty()
+    for name, value in _s3_server.environment.items():
+        monkeypatch.setenv(name, value)
+    return _s3_server
+
+
+@pytest.fixture(scope="session")
+def server_binaries() -> None:
+    """For tests that start a PostgreSQL and a Redis of their own: skips where there are none."""
+    if postgres_binaries() is None:
+        _skip_without("PostgreSQL")
+    if shutil.which("redis-server") is None:
+        _skip_without("Redis")
 
 
 @pytest.fixture

@@ -8,6 +8,14 @@ from typing import Any
 import numpy as np
 
 ROWS = 160
+ONLINE = {
+    "strategy": "online",
+    "super_epochs": {"first": 2, "later": 1},
+    "estimator": {"type": "exact"},
+    "floor": 0.0,
+    "cap_noise": False,
+}
+"""Algorithm 3 to the letter: an exact estimate at every super-epoch, and nothing but the policy behind a weight."""
 
 
 def write_tiny(folder: Path) -> Path:
@@ -24,6 +32,42 @@ def write_tiny(folder: Path) -> Path:
         part=np.array((["train"] * 7 + ["validation"] + ["test"] * 2) * 16),
     )
     return path
+
+
+def write_tiny_tasks(folder: Path) -> Path:
+    """Writes `tasks.npz`: the inputs and the split of `tiny.npz` with a target per task. Returns its path.
+
+    `side` (text, 3 in 10 are `yes`), `marks` (160 x 4 of 0 and 1; the last label is rare, the third is noise) and
+    `height` (a number around 1000 with a standard deviation near 50) follow from `clean`.
+    """
+    with np.load(write_tiny(folder)) as made:
+        arrays = dict(made)
+    rng = np.random.default_rng(11)
+    clean = arrays["clean"].astype(np.float64)
+    cuts = [np.quantile(clean[:, label], share) for label, share in enumerate((0.5, 0.6, 0.5, 0.9))]
+    marks = clean[:, :4] + 0.3 * rng.normal(size=(ROWS, 4)) > np.array(cuts)
+    marks[:, 2] = rng.random(ROWS) < 0.5
+    height = 1000.0 + 50.0 * (clean[:, 0] - clean[:, 1]) / np.std(clean[:, 0] - clean[:, 1])
+    path = folder / "tasks.npz"
+    np.savez(
+        path,
+        **arrays,
+        side=np.where(clean[:, 0] > np.quantile(clean[:, 0], 0.7), "yes", "no"),
+        marks=marks.astype(np.uint8),
+        height=height + 5.0 * rng.normal(size=ROWS),
+    )
+    return path
+
+
+def tiny_task_spec(task: str, blending: dict[str, Any] | None = None, **parts: Any) -> dict[str, Any]:
+    """`tiny_spec` over `data://tasks.npz`, with the target of a task."""
+    column = {"multiclass": "y", "binary": "side", "multilabel": "marks", "regression": "height"}[task]
+    spec = tiny_spec(blending, **parts)
+    dataset = spec["dataset"] | {
+        "source": {"type": "arrays", "uri": "data://tasks.npz"},
+        "target": {"column": column, "type": task},
+    }
+    return spec | {"dataset": dataset}
 
 
 def tiny_spec(
@@ -48,7 +92,7 @@ def tiny_spec(
         },
         "holdout": {"fraction": 0.25},
         "model": {"dropout": dropout},
-        "blending": blending or {"strategy": "online", "super_epochs": {"first": 2, "later": 1}},
+        "blending": blending or ONLINE,
         "training": {
             "epochs": epochs,
             "batch_size": 16,

@@ -11,11 +11,14 @@ from typing import IO
 
 from worker.rundir import RunDirectory
 
-COMPLETE, PERMANENT_FAILURE, STOPPED = 0, 65, 75
-"""Exit codes of the child (sysexits: EX_OK, EX_DATAERR, EX_TEMPFAIL). Anything else is a crash."""
+COMPLETE, PERMANENT_FAILURE, NODES_MISSING, STOPPED = 0, 65, 69, 75
+"""Exit codes of the child (sysexits: EX_OK, EX_DATAERR, EX_UNAVAILABLE, EX_TEMPFAIL). Anything else is a crash."""
 
 TRAINING = (sys.executable, "-m", "core.training")
 
+_NOT_FOR_TRAININGS = ("GBLEND_", "AWS_", "FSSPEC_", "GOOGLE_APPLICATION_CREDENTIALS", "AZURE_STORAGE_")
+_OF_A_RANK = {"RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}
+"""By which a process knows that torchrun, or a cluster, started it: a worker's own are not its trainings'."""
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
 
 
@@ -25,7 +28,9 @@ class TrainingChild:
     The thread that makes it must outlive it: the child asks the kernel for SIGKILL when its parent *thread* ends.
     """
 
-    def __init__(self, run: RunDirectory, *, command: Sequence[str] = TRAINING, gpu: str | None = None) -> None:
+    def __init__(
+        self, run: RunDirectory, *, command: Sequence[str] = TRAINING, gpus: Sequence[str] = (), nice: int = 0
+    ) -> None:
         with run.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [*command, "--run-dir", str(run.path.absolute())],
@@ -33,8 +38,13 @@ class TrainingChild:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                env=child_environment(os.environ, gpu),
+                env=child_environment(os.environ, gpus),
             )
+        if nice:
+            # From outside: between fork and exec nothing may run in a process with threads. Priorities are those of
+            # threads, and new ones inherit them: at this moment the child has one.
+            own = os.getpriority(os.PRIO_PROCESS, 0)
+            os.setpriority(os.PRIO_PROCESS, self._process.pid, min(own + nice, 19))
 
     @property
     def pid(self) -> int:
@@ -73,12 +83,17 @@ class TrainingChild:
             stdin.close()
 
 
-def child_environment(own: Mapping[str, str], gpu: str | None) -> dict[str, str]:
-    """The worker's environment without the service's settings (they hold passwords), with one thread and one GPU."""
-    environment = {name: value for name, value in own.items() if not name.upper().startswith("GBLEND_")}
+def child_environment(own: Mapping[str, str], gpus: Sequence[str]) -> dict[str, str]:
+    """The worker's environment without the service's settings and the artifact store's (they hold passwords, and a
+    training needs neither), with one thread and these GPUs."""
+    environment = {
+        name: value
+        for name, value in own.items()
+        if not name.upper().startswith(_NOT_FOR_TRAININGS) and name not in _OF_A_RANK
+    }
     environment.update(_ONE_THREAD)
-    if gpu is not None:
-        environment["CUDA_VISIBLE_DEVICES"] = gpu
+    if gpus:
+        environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
     return environment
 
 

@@ -6,26 +6,37 @@ import os
 import queue
 import socket
 import threading
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import structlog
 from sqlalchemy.exc import DBAPIError
 
 from core.artifacts import ArtifactStore
 from core.errors import ArtifactError, LeaseLostError
+from core.jobs.broker import WakeUp
 from core.jobs.lease import Lease
 from core.jobs.units import UnitService
 from core.settings import EngineSettings
-from worker.attempt import Attempt, SelfFencedError
+from core.spec.scheduling import DEFAULT_QUEUE
+from worker.attempt import Attempt
+from worker.checkpoint_fetching import NotWantedError, fetch_newest, remove_fetched
+from worker.checkpoint_sharing import remove_left_overs, sharing
 from worker.child import TRAINING, TrainingChild
-from worker.devices import Slots
-from worker.rundir import RunDirectory, discard
+from worker.devices import Held, Slots
+from worker.estimate_fetching import fetch_estimates
+from worker.insisting import SelfFencedError, insist
+from worker.rundir import RunDirectory, condense, discard
 
 log = structlog.stdlib.get_logger(__name__)
 
+T = TypeVar("T")
 WORKER_ERROR = "worker_error"
 _MESSAGE_LIMIT = 1000
+_LOOK_SECONDS = 1.0
+"""How long to wait for slots before looking again whether the unit that they are for is still the next."""
 
 
 class Supervisor:
@@ -40,9 +51,13 @@ class Supervisor:
         roots: Mapping[str, Path],
         engine: EngineSettings,
         slots: Slots,
-        send: Callable[[str], None],
+        send: Callable[[WakeUp], None],
+        queues: Collection[str] = (DEFAULT_QUEUE,),
+        worker_id: Callable[[], str | None] = lambda: None,
         command: Sequence[str] = TRAINING,
+        address: str | None = None,
     ) -> None:
+        """`address`: by which other workers reach this machine; left out: its host name."""
         self._units = units
         self._artifacts = artifacts
         self._runs = runs
@@ -50,7 +65,10 @@ class Supervisor:
         self._engine = engine
         self._slots = slots
         self._send = send
+        self._queues = tuple(queues)
+        self._worker_id = worker_id
         self._command = command
+        self._address = address or socket.gethostname()
         self._shutting_down = threading.Event()
         self._handed_back: queue.SimpleQueue[str] = queue.SimpleQueue()
 
@@ -60,23 +78,35 @@ class Supervisor:
 
     def announce_handed_back(self) -> None:
         """Tell other workers of the units given back. Only once this one listens no more: it would hear itself."""
+        unit_ids = []
         while not self._handed_back.empty():
-            unit_id = self._handed_back.get()
-            try:
-                self._send(unit_id)
-            except Exception:  # whatever a broker's client raises: a dispatcher will find the unit
-                log.warning("wake-up not sent", unit_id=unit_id, exc_info=True)
+            unit_ids.append(self._handed_back.get())
+        try:
+            for wake_up in self._units.wake_ups_of(unit_ids) if unit_ids else ():
+                self._send(wake_up)
+        except Exception:  # whatever a broker's client or the database raises: a dispatcher will find the units
+            log.warning("wake-ups not sent", unit_ids=unit_ids, exc_info=True)
 
-    def run(self, unit_id: str) -> None:
-        """Do what the wake-up says, if there still is anything to do. Never raises: the tables say how it went."""
-        with self._slots.take() as gpu, structlog.contextvars.bound_contextvars(unit_id=unit_id):
-            lease = self._claim(unit_id)
+    def work(self, unit_id: str) -> None:
+        """Run units of this worker's queues, one after the other, until none is ready: who has ended one looks for the
+        next itself, and waits for no wake-up."""
+        while self.run(unit_id) and not self._shutting_down.is_set():
+            continue
+
+    def run(self, unit_id: str) -> bool:
+        """Run the unit that is next in this worker's queues, if any is ready. Never raises: the tables say how it went.
+
+        `unit_id` is the one that a wake-up came for; it goes on to another worker where this one shuts down. Returns
+        whether there was anything to do.
+        """
+        with self._slots.hold() as held:
+            lease = self._claim(unit_id, held)
             if lease is None:
-                return
-            with structlog.contextvars.bound_contextvars(job_id=lease.job_id, fence=lease.fence):
-                log.info("unit claimed", attempt=lease.attempt, gpu=gpu)
+                return False
+            with structlog.contextvars.bound_contextvars(unit_id=lease.unit_id, job_id=lease.job_id, fence=lease.fence):
+                log.info("unit claimed", attempt=lease.attempt, head=lease.head, devices=lease.devices, gpus=held.gpus)
                 try:
-                    self._attempt(lease, gpu)
+                    self._attempt(lease, held.gpus)
                 except LeaseLostError:
                     log.warning("lease lost: another worker may have the unit")
                 except SelfFencedError:
@@ -85,31 +115,102 @@ class Supervisor:
                     log.exception("attempt failed in the worker")
                     self._release(lease, error)
                 self._tidy(lease)
+            return True
 
-    def _claim(self, unit_id: str) -> Lease | None:
+    def _claim(self, unit_id: str, held: Held) -> Lease | None:
+        """The next unit that fits into this worker's slots, once so many are free; `None` where none is ready.
+
+        One thread at a time: while it waits for the slots of a large unit, no other takes them for a small one that
+        came later.
+        """
+        owner = f"{socket.gethostname()}:{os.getpid()}:{threading.get_ident()}"
         try:
-            if self._shutting_down.is_set():
-                self._handed_back.put(unit_id)
-                return None
-            owner = f"{socket.gethostname()}:{os.getpid()}:{threading.get_ident()}"
-            return self._units.claim(unit_id, owner)
+            with self._slots.turn:
+                while not self._shutting_down.is_set():
+                    if not self._slots.wait_for(1, _LOOK_SECONDS):
+                        continue
+                    wanted = self._units.devices_of_next(self._queues, at_most=self._slots.count)
+                    if wanted is None:
+                        return None
+                    if not (self._slots.wait_for(wanted, _LOOK_SECONDS) and held.take(wanted)):
+                        continue  # somebody else may have taken it meanwhile
+                    lease = self._units.claim_next(self._queues, owner, self._worker_id(), devices=wanted)
+                    held.keep(0 if lease is None else lease.devices)
+                    return lease
+            self._handed_back.put(unit_id)
         except DBAPIError as error:  # the dispatcher will send it again
             log.warning("database does not answer; wake-up dropped", error=type(error.orig).__name__)
-            return None
+        return None
 
-    def _attempt(self, lease: Lease, gpu: str | None) -> None:
-        run = RunDirectory.create(self._runs, lease, self._roots)
-        child = TrainingChild(run, command=self._command, gpu=gpu)
-        Attempt(
-            lease,
-            child,
-            run,
-            units=self._units,
-            artifacts=self._artifacts,
-            engine=self._engine,
-            shutting_down=self._shutting_down,
-            handed_back=self._handed_back.put,
-        ).run()
+    def _attempt(self, lease: Lease, gpus: Sequence[str]) -> None:
+        claimed = time.monotonic()
+
+        def patiently(operation: Callable[[], T]) -> T:
+            return insist(operation, renewed=lambda: claimed, seconds=self._engine.self_fence_seconds)
+
+        try:
+            # Who helps gets the checkpoint from the one that has the run, over the network between the trainings.
+            fetched = (
+                []
+                if lease.is_helper
+                else patiently(
+                    lambda: fetch_newest(
+                        lease,
+                        self._runs,
+                        store=self._artifacts,
+                        units=self._units,
+                        engine=self._engine,
+                        shutting_down=self._shutting_down.is_set,
+                    )
+                )
+            )
+            run = RunDirectory.create(
+                self._runs,
+                lease,
+                self._roots,
+                fetched=fetched,
+                checkpoint_seconds=self._engine.checkpoint_seconds,
+                address=self._address,
+                patience=self._engine.nodes_wait_seconds,
+            )
+            patiently(
+                lambda: fetch_estimates(
+                    lease,
+                    run,
+                    store=self._artifacts,
+                    units=self._units,
+                    engine=self._engine,
+                    shutting_down=self._shutting_down.is_set,
+                )
+            )
+        except NotWantedError as error:  # what the owner wants by now is in the row, and decides
+            log.info("unit given back before its training began", why=error.detail)
+            if self._units.release(lease, reason="worker_shutdown"):
+                self._handed_back.put(lease.unit_id)
+            return
+        if time.monotonic() - claimed > self._engine.heartbeat_seconds:  # the attempt takes its lease for a fresh one
+            self._units.heartbeat(lease)
+        shared = sharing(lease, run, store=self._artifacts, checkpoints=self._units.checkpoints, engine=self._engine)
+        with shared as checkpoints:
+            Attempt(
+                lease,
+                TrainingChild(run, command=self._command, gpus=gpus, nice=self._engine.nice),
+                run,
+                units=self._units,
+                artifacts=self._artifacts,
+                engine=self._engine,
+                shutting_down=self._shutting_down,
+                handed_back=self._handed_back.put,
+                announce=self._announce,
+                sharing=checkpoints,
+            ).run()
+
+    def _announce(self, wake_up: WakeUp) -> None:
+        """Tell others of what has become ready: this worker may find something better to do, or be asked to stop."""
+        try:
+            self._send(wake_up)
+        except Exception:  # whatever a broker's client raises: a dispatcher will find the unit
+            log.warning("wake-up not sent", unit_ids=[wake_up.unit_id], exc_info=True)
 
     def _release(self, lease: Lease, error: Exception) -> None:
         what = f"{type(error).__name__}: {error}"[:_MESSAGE_LIMIT]
@@ -123,15 +224,16 @@ class Supervisor:
         """Remove what an ended job needs no more."""
         try:
             ended = self._units.ended([lease.job_id])
+            disposable = self._units.disposable([lease.job_id])
             kept = self._units.fence_of_result(lease.job_id)
+            counted = self._units.checkpoints.of_jobs([lease.job_id], None)
         except DBAPIError:
             return  # swept when the worker starts again
         if not ended:
             return
-        discard(self._runs / lease.job_id, keep_logs=kept is None)
+        remove_fetched(self._runs, lease.job_id)
+        (discard if disposable else condense)(self._runs / lease.job_id)
         try:
-            for folder in self._artifacts.children(f"jobs/{lease.job_id}"):
-                if folder != str(kept):
-                    self._artifacts.delete_below(f"jobs/{lease.job_id}/{folder}")
+            remove_left_overs(self._artifacts, lease.job_id, result=kept, counted=counted)
         except (ArtifactError, OSError):
             log.warning("left-over artifacts not removed", exc_info=True)

@@ -8,16 +8,15 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from api.conditional import answer
-from api.deps import IfNoneMatch, JobIdDep, LimitDep, ProjectDep, ServicesDep
+from api.deps import LARGEST_SEQ, IfNoneMatch, JobIdDep, LimitDep, ProjectDep, ServicesDep
 from api.openapi import NOT_MODIFIED, POLLED_HEADERS, Responses, problems
 from api.schemas import EventOut, ListOut, MetricOut, SuperEpochOut
+from core.events.types import MetricName
 from core.jobs.downsampling import series_of, thin
 
 router = APIRouter(tags=["history"])
 
 _RESPONSES: Responses = {**problems(404, 422), **NOT_MODIFIED, 200: {"headers": POLLED_HEADERS}}
-_LARGEST = 2**53 - 1
-"""The largest integer that every JSON reader keeps exact; cursors stay below."""
 _HEAD = r"^[A-Za-z][A-Za-z0-9_\-]{0,62}$"
 
 
@@ -35,7 +34,7 @@ def list_events(
     project: ProjectDep,
     limit: LimitDep,
     if_none_match: IfNoneMatch = None,
-    after: Annotated[int, Query(ge=0, le=_LARGEST, description="Only events with a greater `seq`.")] = 0,
+    after: Annotated[int, Query(ge=0, le=LARGEST_SEQ, description="Only events with a greater `seq`.")] = 0,
     type: Annotated[
         list[Annotated[str, Query(pattern=r"^[a-z_.]{1,64}$")]] | None,
         Query(max_length=32, description="Only events of this type; may be repeated."),
@@ -79,7 +78,7 @@ def list_super_epochs(
 @router.get(
     "/jobs/{job_id}/metrics",
     operation_id="list_metrics",
-    summary="Read losses and accuracies",
+    summary="Read losses and metrics",
     response_model=ListOut[MetricOut],
     responses=_RESPONSES,
 )
@@ -91,8 +90,8 @@ def list_metrics(
     if_none_match: IfNoneMatch = None,
     head: Annotated[str | None, Query(pattern=_HEAD, description="A modality's name, `fused`, ...")] = None,
     split: Annotated[Literal["train", "holdout", "validation", "test"] | None, Query()] = None,
-    metric: Annotated[Literal["loss", "accuracy"] | None, Query()] = None,
-    scope: Annotated[Literal["epoch", "fine_tune", "test"] | None, Query()] = None,
+    metric: Annotated[MetricName | None, Query(description="`loss`, or a metric of the job's task.")] = None,
+    scope: Annotated[Literal["pretrain", "epoch", "fine_tune", "test"] | None, Query()] = None,
     max_points: Annotated[
         int | None, Query(ge=1, le=10_000, description="Thin out each curve to at most so many measured points.")
     ] = None,

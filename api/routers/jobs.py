@@ -12,9 +12,10 @@ from api.deps import IdempotencyKey, IfNoneMatch, JobIdDep, LimitDep, ProjectDep
 from api.examples import JOB_SPECS
 from api.openapi import NOT_MODIFIED, POLLED_HEADERS, problems
 from api.schemas import JobOut, ListOut, ProblemError, ValidationOut
+from api.services import Services
 from api.strict_json import StrictJsonRoute
-from api.submission import digest, find_issues
-from core.errors import Issue, SpecError
+from api.submission import digest, find_issues, find_queue_issues, refuse_errors
+from core.errors import Issue
 from core.jobs.state import JobStatus
 from core.jobs.views import JobView
 from core.spec import JobSpec
@@ -29,7 +30,7 @@ router = APIRouter(tags=["jobs"], route_class=StrictJsonRoute)
     status_code=201,
     response_model=JobOut,
     responses={
-        **problems(400, 409, 413, 415, 422),
+        **problems(400, 409, 413, 415, 422, 429),
         200: {"model": ValidationOut, "description": "With `validate_only`: what a submission would say"},
         201: {
             "description": "The job; also for a repeated `Idempotency-Key`",
@@ -48,21 +49,18 @@ def create_job(
     """The body is the job spec. Its columns, paths and splits are checked against the data before anything is created;
     everything that is wrong comes in one answer."""
     if validate_only:
-        return answer(request, _validation(spec, find_issues(spec, services.settings.data_roots)))
+        return answer(request, _validation(spec, _issues(spec, services)))
     if idempotency_key is not None:
         # Before the data are looked at: the same key and body have the same answer, whatever became of the files.
         earlier = services.jobs.replay(idempotency_key, project=project, body_digest=digest(spec))
         if earlier is not None:
-            return _created(request, earlier, replayed=True)
-    issues = find_issues(spec, services.settings.data_roots)
-    errors = tuple(issue for issue in issues if issue.severity == "error")
-    if errors:
-        found = "1 problem" if len(errors) == 1 else f"{len(errors)} problems"
-        raise SpecError(f"the job spec and its data have {found}; nothing was created", issues=issues)
-    job, created = services.jobs.submit(
+            return created(request, earlier, replayed=True)
+    issues = _issues(spec, services)
+    refuse_errors(issues, "job spec")
+    job, is_new = services.jobs.submit(
         spec, project=project, idempotency_key=idempotency_key, body_digest=digest(spec), warnings=issues
     )
-    return _created(request, job, replayed=not created)
+    return created(request, job, replayed=not is_new)
 
 
 @router.get(
@@ -119,6 +117,13 @@ def cancel_job(request: Request, job_id: JobIdDep, services: ServicesDep, projec
     return answer(request, JobOut.of(view), settled=view.status.is_terminal, status=202)
 
 
+def _issues(spec: JobSpec, services: Services) -> tuple[Issue, ...]:
+    issues = find_issues(spec, services.settings.data_roots)
+    if any(issue.severity == "error" for issue in issues):  # it will not wait for a worker
+        return issues
+    return (*issues, *find_queue_issues(spec, services.workers.served_queues()))
+
+
 def _validation(spec: JobSpec, issues: tuple[Issue, ...]) -> ValidationOut:
     errors = [ProblemError.of(issue) for issue in issues if issue.severity == "error"]
     warnings = [ProblemError.of(issue) for issue in issues if issue.severity == "warning"]
@@ -131,7 +136,8 @@ def _validation(spec: JobSpec, issues: tuple[Issue, ...]) -> ValidationOut:
     )
 
 
-def _created(request: Request, job: JobView, *, replayed: bool) -> Response:
+def created(request: Request, job: JobView, *, replayed: bool) -> Response:
+    """The answer that names a new job, or the one that an idempotency key made before."""
     response = answer(request, JobOut.of(job), settled=job.status.is_terminal, status=201)
     response.headers["location"] = request.app.url_path_for("get_job", job_id=job.id)
     if replayed:

@@ -45,7 +45,15 @@ def readyz(request: Request, services: ServicesDep) -> ReadyOut | Response:
 @router.get("/", operation_id="index", summary="Where things are", responses=problems())
 async def index(request: Request) -> IndexOut:
     """Links for people and programs that found only the address."""
-    links = {"jobs": "/v1/jobs", "docs": "/docs", "openapi": "/openapi.json", "health": "/healthz", "ready": "/readyz"}
+    links = {
+        "jobs": "/v1/jobs",
+        "experiments": "/v1/experiments",
+        "workers": "/v1/workers",
+        "docs": "/docs",
+        "openapi": "/openapi.json",
+        "health": "/healthz",
+        "ready": "/readyz",
+    }
     return IndexOut(version=request.app.version, links=links)
 
 

@@ -2,25 +2,39 @@
 
 from api.schemas.artifact import ArtifactOut
 from api.schemas.base import ListOut, WireModel
+from api.schemas.checkpoint import CheckpointOut
+from api.schemas.comparison import ComparisonOut
 from api.schemas.event import EventOut
+from api.schemas.experiment import ExperimentDetailOut, ExperimentOut, ExperimentValidationOut
 from api.schemas.history import MetricOut, SuperEpochOut
 from api.schemas.job import JobOut
+from api.schemas.log import LogChunkOut
 from api.schemas.problem import Problem, ProblemError
+from api.schemas.retry import RetryIn
 from api.schemas.service import HealthOut, IndexOut, ReadyOut
 from api.schemas.validation import ValidationOut
+from api.schemas.worker import WorkerOut
 
 __all__ = [
     "ArtifactOut",
+    "CheckpointOut",
+    "ComparisonOut",
     "EventOut",
+    "ExperimentDetailOut",
+    "ExperimentOut",
+    "ExperimentValidationOut",
     "HealthOut",
     "IndexOut",
     "JobOut",
     "ListOut",
+    "LogChunkOut",
     "MetricOut",
     "Problem",
     "ProblemError",
     "ReadyOut",
+    "RetryIn",
     "SuperEpochOut",
     "ValidationOut",
     "WireModel",
+    "WorkerOut",
 ]

@@ -33,6 +33,10 @@ class HeadEstimateOut(WireModel):
     weight_high: float | None
     learnt: bool
     flags: Annotated[list[str], Field(default_factory=list)]
+    """`not_estimated`, `not_finite`, `negative_gain` (it got worse), `noise_dominated` (|G| is below its own noise),
+    `capped` (it would have had more than the equal share for it), `one_group` (V is a single group: the errors cannot
+    see how another would differ), `starved` (the fused head, below a quarter of the equal share: it lives on the final
+    fine-tune), `not_trained` (a trajectory: it had no weight in the super-epoch that was looked at)."""
 
 
 class CostOut(WireModel):
@@ -40,6 +44,9 @@ class CostOut(WireModel):
 
     seconds: float
     samples: int
+    """Forward-and-backward passes of one sample through one head's network."""
+    measured: int = 0
+    """Samples that went forward through one head's network only to be measured for the estimate."""
 
 
 class SuperEpochOut(WireModel):
@@ -53,11 +60,12 @@ class SuperEpochOut(WireModel):
     """0-based epoch of the run at which these weights begin."""
     epochs: int
     policy: str
+    """`shrunk`, `paper`, `correlated`; or `equal`, `fixed`, `naive`, `unimodal`, `warm_up`: not estimated."""
     weights: dict[str, float]
     """Head -> weight."""
     heads: list[HeadEstimateOut]
     alternatives: dict[str, dict[str, float]]
-    """What each known policy would have said: policy -> head -> weight."""
+    """What each known policy would have said, before ceiling, smoothing and floors: policy -> head -> weight."""
     degenerate: bool
     reason: str | None
     cost: CostOut
@@ -86,20 +94,23 @@ class SuperEpochOut(WireModel):
 
 
 class MetricOut(WireModel):
-    """One head's loss or accuracy on one part of the data."""
+    """One head's loss or one of its metrics on one part of the data."""
 
     object: Literal["job.metric"] = "job.metric"
     scope: str
-    """`epoch`, `fine_tune` or `test`."""
+    """`pretrain`, `epoch`, `fine_tune` or `test`."""
     epoch: int
     head: str
     split: str
     metric: str
-    """`loss` or `accuracy`."""
+    """`loss`, or a metric of the task.
+
+    `accuracy` and `balanced_accuracy` for classes; `auc` and `average_precision` too where there are two;
+    `mean_average_precision` and `auc` for labels; `r2`, `rmse` and `mae` (in the target's unit) for a regression."""
     value: float | None
     """`null`: it was not finite."""
     se: float | None
-    """Its standard error."""
+    """Its standard error, where there is one: of losses and accuracies, and of the primary metric at the end."""
     seq: int
     """The event it came with."""
 

@@ -94,6 +94,11 @@ class JobOut(WireModel):
                         "totals": {"epochs": 20, "steps": 580},
                     },
                     "queue_position": None,
+                    "priority": 0,
+                    "queue": "default",
+                    "max_runtime_seconds": 7200.0,
+                    "run_seconds": 0.0,
+                    "retry_of": None,
                     "spec": {"schema_version": 1, "seed": 0},
                     "spec_fingerprint": "sha256:6f1d...",
                     "dataset_fingerprint": "sha256:93b2...",
@@ -122,21 +127,31 @@ class JobOut(WireModel):
     """Terminal states never change."""
     status_reason: str | None
     phase: str | None
-    """`estimating`, `training`, `fine_tuning`, `evaluating`, `saving`; `null` while nothing runs."""
+    """`pretraining`, `estimating`, `training`, `fine_tuning`, `evaluating`, `saving`; `null` while nothing runs."""
     attempt: int
     progress: ProgressOut | None
     queue_position: int | None
-    """1-based among the units that wait; `null` when the job does not wait."""
+    """1-based among the units that wait in its queue, in the order in which workers take them; `null` when the job does
+    not wait."""
+    priority: int
+    queue: str
+    """The class of workers that may run it."""
+    max_runtime_seconds: float | None
+    """How long workers may be at work on it before it fails (`max_runtime`); `null`: no limit."""
+    run_seconds: float
+    """How long workers were at work on it, in attempts that are over."""
+    retry_of: str | None
+    """The job whose last checkpoint this one went on from."""
     spec: JsonObject
     """The job spec with every default written out."""
     spec_fingerprint: str
-    """Of what decides the result: the spec without `name` and `metadata`."""
+    """Of what decides the result: the spec without `name`, `metadata` and `scheduling`."""
     dataset_fingerprint: str | None
     environment: JsonObject | None
     """`git_sha`, `packages`, `torch`, `cuda`, `device`."""
     seed: int
     result: JsonObject | None
-    """Test metrics of every head and of the answer."""
+    """Test metrics of every head and of the answer: `metric` names the primary one, `test_score` is the answer's."""
     error: JobErrorOut | None
     metadata: dict[str, str]
     warnings: list[ProblemError]
@@ -160,6 +175,11 @@ class JobOut(WireModel):
             attempt=view.attempt,
             progress=None if view.progress is None else ProgressOut.of(view.progress),
             queue_position=view.queue_position,
+            priority=view.priority,
+            queue=view.queue,
+            max_runtime_seconds=view.max_runtime_seconds,
+            run_seconds=view.run_seconds,
+            retry_of=view.retry_of,
             spec=view.spec,
             spec_fingerprint=view.spec_fingerprint,
             dataset_fingerprint=view.dataset_fingerprint,

@@ -14,7 +14,7 @@ from gblend_client._flow import Answer, Emit, Flow, Request, Sleep, send
 from gblend_client._problems import error_of
 from gblend_client._retry import Backoff
 from gblend_client.errors import Conflict, InvalidInput, ProtocolError
-from gblend_client.types import Artifact, Event, Job, Metric, Page, SuperEpoch, ValidationReport
+from gblend_client.types import Artifact, Checkpoint, Event, Job, LogChunk, Metric, Page, SuperEpoch, ValidationReport
 
 T = TypeVar("T")
 Params = Sequence[tuple[str, object]]
@@ -26,9 +26,14 @@ _KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?")
 
 def job_path(job_id: str, *rest: str) -> str:
     """`/v1/jobs/{id}/...`, with every part quoted: an id can never name another path."""
-    if job_id in ("", ".", ".."):
-        raise InvalidInput(f"{job_id!r} is no job id")
-    return "/".join((JOBS, *(quote(part, safe="") for part in (job_id, *rest))))
+    return path_of(JOBS, "job", job_id, *rest)
+
+
+def path_of(root: str, noun: str, name: str, *rest: str) -> str:
+    """`{root}/{name}/...`, with every part quoted."""
+    if name in ("", ".", ".."):
+        raise InvalidInput(f"{name!r} is no {noun} id")
+    return "/".join((root, *(quote(part, safe="") for part in (name, *rest))))
 
 
 def call(request: Request, backoff: Backoff) -> Flow[Answer]:
@@ -48,7 +53,7 @@ def call(request: Request, backoff: Backoff) -> Flow[Answer]:
 
 def get(path: str, params: Params, backoff: Backoff) -> Flow[Any]:
     """The JSON at a path. Parameters that are `None` are left out."""
-    answer = yield from call(Request(method="GET", path=path, params=_written(params)), backoff)
+    answer = yield from call(Request(method="GET", path=path, params=written(params)), backoff)
     return parse_json(answer.body)
 
 
@@ -58,32 +63,46 @@ def get_job(job_id: str, backoff: Backoff) -> Flow[Job]:
 
 
 def submit(spec: Mapping[str, Any], idempotency_key: str | None, backoff: Backoff) -> Flow[Job]:
-    """`POST /jobs`. The key makes a repeated request find the job that the first one created."""
-    key = idempotency_key if idempotency_key is not None else uuid.uuid4().hex
-    if not _KEY.fullmatch(key):
-        raise InvalidInput("an idempotency key has 1 to 255 printable ASCII characters, without blanks around them")
-    answer = yield from call(_post_spec(spec, {"idempotency-key": key}), backoff)
-    return decode(Job, parse_json(answer.body))
+    """`POST /jobs`."""
+    return create(Job, JOBS, spec, idempotency_key, backoff)
 
 
 def validate(spec: Mapping[str, Any], backoff: Backoff) -> Flow[ValidationReport]:
     """`POST /jobs?validate_only=true`."""
-    answer = yield from call(_post_spec(spec, {}, (("validate_only", "true"),)), backoff)
-    return decode(ValidationReport, parse_json(answer.body))
+    return check(ValidationReport, JOBS, spec, backoff)
 
 
 def cancel(job_id: str, backoff: Backoff) -> Flow[Job]:
     """`POST /jobs/{id}/cancel`."""
-    request = Request(method="POST", path=job_path(job_id, "cancel"))
+    return stop(Job, job_path(job_id), backoff)
+
+
+def create(cls: type[T], path: str, spec: Mapping[str, Any], idempotency_key: str | None, backoff: Backoff) -> Flow[T]:
+    """A POST that creates. The key makes a repeated request find what the first one created."""
+    key = idempotency_key if idempotency_key is not None else uuid.uuid4().hex
+    if not _KEY.fullmatch(key):
+        raise InvalidInput("an idempotency key has 1 to 255 printable ASCII characters, without blanks around them")
+    answer = yield from call(_post_spec(path, spec, {"idempotency-key": key}), backoff)
+    return decode(cls, parse_json(answer.body))
+
+
+def check(cls: type[T], path: str, spec: Mapping[str, Any], backoff: Backoff) -> Flow[T]:
+    """A POST that only checks."""
+    answer = yield from call(_post_spec(path, spec, {}, (("validate_only", "true"),)), backoff)
+    return decode(cls, parse_json(answer.body))
+
+
+def stop(cls: type[T], path: str, backoff: Backoff) -> Flow[T]:
+    """`POST {path}/cancel`."""
     try:
-        answer = yield from call(request, backoff)
+        answer = yield from call(Request(method="POST", path=f"{path}/cancel"), backoff)
     except Conflict:
-        # The answer to an earlier try may have been lost on the way, with the job cancelled since.
-        job = yield from get_job(job_id, backoff)
-        if job.status == "cancelled":
-            return job
+        # The answer to an earlier try may have been lost on the way, and it be cancelled since.
+        body = yield from get(path, (), backoff)
+        if isinstance(body, dict) and body.get("status") == "cancelled":
+            return decode(cls, body)
         raise
-    return decode(Job, parse_json(answer.body))
+    return decode(cls, parse_json(answer.body))
 
 
 def page(cls: type[T], path: str, params: Params, backoff: Backoff) -> Flow[Page[T]]:
@@ -156,6 +175,17 @@ def event_items(
     return items(Event, job_path(job_id, "events"), params, backoff, after=str(after), limit=limit)
 
 
+def log_items(job_id: str, after: int, limit: int | None, backoff: Backoff) -> Flow[None]:
+    """Emits the stored chunks of the log after `seq` `after`, then ends."""
+    return items(LogChunk, job_path(job_id, "logs"), (), backoff, after=str(after), limit=limit)
+
+
+def log_tail(job_id: str, lines: int, backoff: Backoff) -> Flow[tuple[LogChunk, ...]]:
+    """The newest chunks, down to the last `lines` lines."""
+    found = yield from page(LogChunk, job_path(job_id, "logs"), (("tail", lines),), backoff)
+    return found.data
+
+
 def super_epochs(job_id: str, backoff: Backoff) -> Flow[tuple[SuperEpoch, ...]]:
     """All super-epochs so far."""
     return all_items(SuperEpoch, job_path(job_id, "super-epochs"), (), backoff)
@@ -171,6 +201,11 @@ def artifacts(job_id: str, backoff: Backoff) -> Flow[tuple[Artifact, ...]]:
     return all_items(Artifact, job_path(job_id, "artifacts"), (), backoff)
 
 
+def checkpoints(job_id: str, backoff: Backoff) -> Flow[tuple[Checkpoint, ...]]:
+    """All shared checkpoints."""
+    return all_items(Checkpoint, job_path(job_id, "checkpoints"), (), backoff)
+
+
 def parse_json(body: bytes) -> Any:
     """The body as JSON, NaN and its like refused."""
     try:
@@ -181,21 +216,22 @@ def parse_json(body: bytes) -> Any:
         ) from None
 
 
-def _post_spec(spec: Mapping[str, Any], headers: Mapping[str, str], params: Params = ()) -> Request:
+def _post_spec(path: str, spec: Mapping[str, Any], headers: Mapping[str, str], params: Params = ()) -> Request:
     try:
         body = json.dumps(spec, allow_nan=False, ensure_ascii=False).encode()
     except (TypeError, ValueError) as error:
         raise InvalidInput(f"the spec cannot be written as JSON: {error}") from None
     return Request(
         method="POST",
-        path=JOBS,
-        params=_written(params),
+        path=path,
+        params=written(params),
         headers={"content-type": "application/json", **headers},
         body=body,
     )
 
 
-def _written(params: Params) -> tuple[tuple[str, str], ...]:
+def written(params: Params) -> tuple[tuple[str, str], ...]:
+    """Parameters as text, those that are `None` left out."""
     return tuple((name, str(value)) for name, value in params if value is not None)
 
 

@@ -56,6 +56,9 @@ def _value(hint: Any, raw: Any, where: str) -> Any:
             raise ProtocolError(f"{where}: the service sent {_kind(raw)} instead of a list")
         inner = get_args(hint)[0]
         return tuple(_value(inner, item, f"{where}[{index}]") for index, item in enumerate(raw))
+    if origin is Mapping and dataclasses.is_dataclass(get_args(hint)[1]):
+        inner = cast(type[Any], get_args(hint)[1])
+        return {str(key): decode(inner, each, f"{where}.{key}") for key, each in _plain(Mapping, raw, where).items()}
     if dataclasses.is_dataclass(hint):
         return decode(cast(type[Any], hint), raw, where)
     if hint is datetime:

@@ -6,29 +6,48 @@ out decides: older events are dropped, and a hole is filled from the log before 
 
 from __future__ import annotations
 
-import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from gblend_client._calls import call, event_items, job_path, parse_json
+from gblend_client._calls import event_items, job_path, log_items, parse_json
 from gblend_client._decode import decode
-from gblend_client._flow import Answer, Close, Emit, Flow, Lost, Request, Sleep, open_stream, read, send
+from gblend_client._flow import Answer, Close, Emit, Flow, Lost, Request, Sleep, open_stream, read
+from gblend_client._polling import poll, silently
 from gblend_client._problems import error_of
-from gblend_client._retry import Backoff, Policy, retry_after
-from gblend_client.errors import GblendError, InvalidInput, ProtocolError, WaitTimeout
+from gblend_client._retry import Backoff, Policy
+from gblend_client.errors import GblendError, InvalidInput, ProtocolError
 from gblend_client.sse import Comment, EventStreamParser, Message
-from gblend_client.types import Event, Job
+from gblend_client.types import Event, Job, LogChunk
 
 _LONGEST_RETRY_MS = 60_000
-_POLL_SECONDS = 1.0
-_SHORTEST_POLL_SECONDS = 0.1
-_LONGEST_POLL_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Log:
+    """Which of a job's two logs is followed."""
+
+    path: str
+    """The last part of the list's path; the stream is below it."""
+    entry: type[Event] | type[LogChunk]
+    noun: str
+    read: Callable[[str, int, int, Backoff], Flow[None]]
+    """Job id, after, how many -> emits the entries of the list."""
+
+
+def _events(job_id: str, after: int, count: int, backoff: Backoff) -> Flow[None]:
+    return event_items(job_id, after, (), backoff, limit=count)
+
+
+_EVENTS = _Log("events", Event, "event", _events)
+_PRINTED = _Log("logs", LogChunk, "chunk", log_items)
 
 
 @dataclass(slots=True)
 class _Watch:
     """What outlives a connection."""
 
+    log: _Log
     job_id: str
     seq: int
     """Of the last event handed out."""
@@ -43,9 +62,18 @@ class _Watch:
 
 def watch(job_id: str, after: int, policy: Policy) -> Flow[None]:
     """Emits every event after `seq` `after`, until the service says that the log is complete."""
+    return _watch(_EVENTS, job_id, after, policy)
+
+
+def watch_log(job_id: str, after: int, policy: Policy) -> Flow[None]:
+    """Emits every chunk of what the training prints after `seq` `after`, until the service says that that is all."""
+    return _watch(_PRINTED, job_id, after, policy)
+
+
+def _watch(log: _Log, job_id: str, after: int, policy: Policy) -> Flow[None]:
     if after < 0:
-        raise InvalidInput(f"after={after}: events are counted from 1")
-    state = _Watch(job_id=job_id, seq=after, backoff=policy.calls)
+        raise InvalidInput(f"after={after}: {log.noun}s are counted from 1")
+    state = _Watch(log=log, job_id=job_id, seq=after, backoff=policy.calls)
     while True:
         reply = yield from open_stream(_request(state))
         if isinstance(reply, Answer) and reply.ok:
@@ -68,38 +96,14 @@ def watch(job_id: str, after: int, policy: Policy) -> Flow[None]:
 
 def wait(job_id: str, timeout: float | None, policy: Policy) -> Flow[Job]:
     """The job once it has ended. Polls, as often as the service likes: an end is one row, a log may be thousands."""
-    deadline = None if timeout is None else time.monotonic() + timeout
-    request = Request(method="GET", path=job_path(job_id))
-    failures = 0
-    answer = yield from call(request, policy.calls)
-    while True:
-        job = decode(Job, parse_json(answer.body))
-        if job.is_terminal:
-            return job
-        asked = retry_after(answer.headers)
-        pause = _POLL_SECONDS if asked is None else min(max(asked, _SHORTEST_POLL_SECONDS), _LONGEST_POLL_SECONDS)
-        while True:
-            left = None if deadline is None else deadline - time.monotonic()
-            if left is not None and left <= 0:
-                raise WaitTimeout(f"job {job_id} has not ended after {timeout:g} s", hint="it goes on")
-            yield Sleep(pause if left is None else min(pause, left))
-            reply = yield from send(request)
-            if isinstance(reply, Answer) and reply.ok:
-                answer, failures = reply, 0
-                break
-            failures += 1
-            error = error_of(reply)
-            again = policy.streams.pause(failures, error)
-            if again is None:
-                raise error
-            pause = again
+    return silently(poll(Job, job_path(job_id), f"job {job_id}", timeout, policy))
 
 
 def _request(state: _Watch) -> Request:
     headers = {"accept": "text/event-stream", "accept-encoding": "identity", "cache-control": "no-store"}
     if state.seq > 0:
         headers["last-event-id"] = str(state.seq)
-    return Request(method="GET", path=job_path(state.job_id, "events", "stream"), headers=headers)
+    return Request(method="GET", path=job_path(state.job_id, state.log.path, "stream"), headers=headers)
 
 
 def _check_type(answer: Answer) -> None:
@@ -137,15 +141,15 @@ def _consume(state: _Watch) -> Flow[Lost | None]:
 
 
 def _admit(state: _Watch, message: Message) -> Flow[None]:
-    """Hands out the event in a message, unless it was before, after whatever is missing in front of it."""
+    """Hands out the entry in a message, unless it was before, after whatever is missing in front of it."""
     body = parse_json(message.data.encode())
     if not isinstance(body, dict) or "seq" not in body:
         return  # not of the log: something that only the moment needs
-    event = decode(Event, body)
-    if event.seq > state.seq + 1:
-        yield from _fill(state, event.seq - 1)
-    if event.seq == state.seq + 1:
-        yield from _hand_out(state, event)
+    entry = decode(state.log.entry, body)
+    if entry.seq > state.seq + 1:
+        yield from _fill(state, entry.seq - 1)
+    if entry.seq == state.seq + 1:
+        yield from _hand_out(state, entry)
 
 
 def _complete(state: _Watch, message: Message) -> Flow[None]:
@@ -157,8 +161,8 @@ def _complete(state: _Watch, message: Message) -> Flow[None]:
 
 
 def _fill(state: _Watch, last: int) -> Flow[None]:
-    """Hands out the events up to `last` from the log."""
-    flow = event_items(state.job_id, state.seq, (), state.backoff, limit=last - state.seq)
+    """Hands out the entries up to `last` from the log."""
+    flow = state.log.read(state.job_id, state.seq, last - state.seq, state.backoff)
     reply: Any = None
     while True:
         try:
@@ -174,9 +178,9 @@ def _fill(state: _Watch, last: int) -> Flow[None]:
         raise ProtocolError(f"the log of job {state.job_id} ends at {state.seq}, the stream is at {last + 1}")
 
 
-def _hand_out(state: _Watch, event: Event) -> Flow[None]:
-    if event.seq != state.seq + 1:
-        raise ProtocolError(f"the log of job {state.job_id} lacks event {state.seq + 1}")
-    state.seq = event.seq
+def _hand_out(state: _Watch, entry: Event | LogChunk) -> Flow[None]:
+    if entry.seq != state.seq + 1:
+        raise ProtocolError(f"the log of job {state.job_id} lacks {state.log.noun} {state.seq + 1}")
+    state.seq = entry.seq
     state.failures = 0
-    yield Emit(event)
+    yield Emit(entry)

@@ -1,7 +1,8 @@
 """What the service answers, typed: frozen dataclasses that ignore fields they do not know.
 
 Every object keeps the JSON it was read from in `raw`, so that a field which a newer server added is within reach.
-Times are timezone-aware UTC. Losses are mean cross-entropies in nats; `*_se` are standard errors.
+Times are timezone-aware UTC. Losses are means over samples (cross-entropies in nats; of a regression, squared errors
+of the standardised target); `*_se` are standard errors.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ class JobError(_Object):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement(_Object):
-    """Loss and accuracy of one head on one part of the data."""
+    """Loss and metrics of one head on one part of the data."""
 
     head: str
     split: str
@@ -73,8 +74,37 @@ class Measurement(_Object):
     loss_se: float | None = None
     accuracy: float | None = None
     accuracy_se: float | None = None
+    score: float | None = None
+    """The task's primary metric (`JobResult.metric` names it), the higher the better."""
+    score_se: float | None = None
+    metrics: Mapping[str, float | None] = field(default_factory=dict)
+    """Every metric of the task by name; `None` where undefined."""
     samples: int | None = None
     flags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contribution(_Object):
+    """How far the answer's test score falls when one modality's inputs are shuffled over the test rows."""
+
+    modality: str
+    score: float | None = None
+    """The score with the modality shuffled."""
+    drop: float | None = None
+    """About 0: the answer does not use it; below 0: it hurts."""
+    drop_se: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forgotten(_Object):
+    """What joint training lost of one modality's own skill, by linear probes on the encoders."""
+
+    modality: str
+    alone: float | None = None
+    joint: float | None = None
+    forgotten: float | None = None
+    """Above 0 where the jointly trained encoder is worse than the one trained alone."""
+    forgotten_se: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,8 +114,26 @@ class JobResult(_Object):
     answer: str | None = None
     """The head (or average of heads) that the model answers with."""
     answer_reason: str | None = None
+    answer_part: str | None = None
+    """The part that it was chosen on: `validation`, or `holdout` where there is none."""
+    answer_runner_up: str | None = None
+    answer_margin: float | None = None
+    """By how much the answer did better than the runner-up there, per sample."""
+    answer_margin_se: float | None = None
+    pool: Mapping[str, float] = field(default_factory=dict)
+    """The fitted weights of the answer `heads_pool`."""
+    contributions: tuple[Contribution, ...] = ()
+    forgotten: tuple[Forgotten, ...] = ()
+    """Only where `diagnostics.forgetting` asked for it."""
+    flags: tuple[str, ...] = ()
+    """`degenerate`, `noise_dominated`, `starved`, `shift_suspected`."""
+    metric: str | None = None
+    """The task's primary metric: `accuracy`, `mean_average_precision` or `r2`."""
+    test_score: float | None = None
+    """The primary metric of the answer."""
+    test_score_se: float | None = None
     test_accuracy: float | None = None
-    """Of the answer."""
+    """Of the answer; `None` for tasks without one."""
     test_loss: float | None = None
     test: tuple[Measurement, ...] = ()
     """Every head on the test part."""
@@ -106,7 +154,15 @@ class Job(_Object):
     attempt: int = 0
     progress: Progress | None = None
     queue_position: int | None = None
-    """1-based; `None` when the job does not wait."""
+    """1-based, within its queue; `None` when the job does not wait."""
+    priority: int = 0
+    queue: str = "default"
+    """The class of workers that may run it."""
+    max_runtime_seconds: float | None = None
+    run_seconds: float = 0.0
+    """How long workers were at work on it, in attempts that are over."""
+    retry_of: str | None = None
+    """The job whose last checkpoint it went on from."""
     spec: Mapping[str, Any] = field(default_factory=dict)
     """The job spec with every default written out."""
     spec_fingerprint: str | None = None
@@ -153,6 +209,17 @@ class Event(_Object):
     level: str = "info"
     message: str = ""
     data: Mapping[str, Any] = field(default_factory=dict)
+    created_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogChunk(_Object):
+    """A piece of what a job's training printed: whole lines, but for one longer than 64 KiB. `seq` has no gaps."""
+
+    seq: int
+    text: str = ""
+    attempt: int = 0
+    job_id: str | None = None
     created_at: datetime | None = None
 
 
@@ -205,7 +272,7 @@ class SuperEpoch(_Object):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metric(_Object):
-    """One head's loss or accuracy on one part of the data after one epoch."""
+    """One head's loss or one of its metrics on one part of the data after one epoch."""
 
     head: str
     split: str
@@ -232,6 +299,45 @@ class Artifact(_Object):
     id: str | None = None
     job_id: str | None = None
     created_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint(_Object):
+    """A checkpoint that a worker put into the artifact store: the job could go on from it on any machine."""
+
+    name: str
+    """Opaque; of one attempt's checkpoints the later one has the greater name."""
+    bytes: int
+    fence: int
+    """The lease under which it was written; it grows with every attempt."""
+    head: str | None = None
+    """The head whose estimate it is of, where estimates are spread over workers."""
+    job_id: str | None = None
+    created_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Worker(_Object):
+    """A worker process, as the service's registry shows it."""
+
+    id: str
+    state: str
+    """`alive`, `lost` (not heard of for as long as a lease lasts) or `stopped`."""
+    host: str | None = None
+    pid: int | None = None
+    version: str | None = None
+    queues: tuple[str, ...] = ()
+    """The classes of jobs that it takes."""
+    slots: int | None = None
+    gpus: tuple[str, ...] = ()
+    """As `CUDA_VISIBLE_DEVICES` names them; empty: it trains on the CPU."""
+    busy: int = 0
+    """How many units it holds now, of any project."""
+    jobs: tuple[str, ...] = ()
+    """The jobs among them that are this project's."""
+    started_at: datetime | None = None
+    heartbeat_at: datetime | None = None
+    stopped_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

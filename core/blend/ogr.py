@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from core.blend.errors import Codes, mean_and_error
+
 Losses = NDArray[np.float64]
 
 NOISE_Z = 1.96
@@ -61,12 +63,18 @@ class Overfitting:
     G: float
     """Generalisation `L_V(N) - L_V(N+n)`; positive is good."""
     G_se: float
+    G_noise: float
+    """The larger of `G_se` and the standard error that G had if V's rows were any rows, not drawn by strata or groups.
+    A head that knows nothing of its inputs loses alike on all rows of a class: within classes its gain has no error at
+    all, however little it means."""
     O: float
     """Growth of the overfitting `L_V - L_T` between the two checkpoints."""
     O_se: float
     ogr: float
     """`|O / G|` (Eq. 3); infinite where G is 0 and O is not, NaN where both are 0."""
     ogr_se: float
+    holdout_rows: int
+    """Rows of V behind it."""
 
     @property
     def finite(self) -> bool:
@@ -75,20 +83,35 @@ class Overfitting:
 
     @property
     def learnt(self) -> bool:
-        """Whether |G| stands out of its own noise. An underfitted head has tiny O and tiny G: OGR alone cannot tell."""
-        return self.finite and abs(self.G) > NOISE_Z * self.G_se
+        """Whether |G| stands out of its own noise (`G_noise`). An underfitted head has tiny O and tiny G: OGR alone
+        cannot tell.
+
+        A V of a single row shows no noise, and proves nothing.
+        """
+        return self.finite and self.holdout_rows > 1 and abs(self.G) > NOISE_Z * self.G_noise
 
 
-def overfitting(losses: HeadLosses) -> Overfitting:
+def overfitting(
+    losses: HeadLosses,
+    *,
+    train_groups: Codes | None = None,
+    holdout_groups: Codes | None = None,
+    train_strata: Codes | None = None,
+    holdout_strata: Codes | None = None,
+) -> Overfitting:
     """G, O, OGR and their standard errors.
+
+    `train_groups` [T] and `holdout_groups` [V] are the codes of the rows' groups; left out, or where a part is a single
+    group, its rows are taken as independent. `train_strata` and `holdout_strata` are those of the strata by which the
+    rows were drawn; left out, or where groups count, they were drawn without.
 
     `dO = O(N+n) - O(N) = gain_T - gain_V`. The losses before and after belong to the same rows, so the errors are those
     of the *paired* differences; T and V share no row, so their errors add: `SE(O)^2 = SE(gain_T)^2 + SE(gain_V)^2`, and
     `Cov(O, G) = -SE(G)^2`. `SE(OGR)` is first-order (delta method).
     """
     gain_train, gain_holdout = losses.train_gain, losses.holdout_gain
-    G, G_se = _mean_and_error(gain_holdout)
-    gain_T, gain_T_se = _mean_and_error(gain_train)
+    G, G_se = mean_and_error(gain_holdout, holdout_groups, holdout_strata)
+    gain_T, gain_T_se = mean_and_error(gain_train, train_groups, train_strata)
     O = gain_T - G
     O_se = math.hypot(gain_T_se, G_se)
     ogr, ogr_se = _ratio(O, O_se, G, G_se)
@@ -99,19 +122,13 @@ def overfitting(losses: HeadLosses) -> Overfitting:
         holdout_after=float(np.mean(losses.holdout_after)),
         G=G,
         G_se=G_se,
+        G_noise=max(G_se, mean_and_error(gain_holdout)[1]),
         O=O,
         O_se=O_se,
         ogr=ogr,
         ogr_se=ogr_se,
+        holdout_rows=len(gain_holdout),
     )
-
-
-def _mean_and_error(values: Losses) -> tuple[float, float]:
-    """Mean and its standard error; the error of a single value is 0, for nothing better is known."""
-    mean = float(np.mean(values))
-    if values.size < 2 or not math.isfinite(mean):
-        return mean, 0.0
-    return mean, float(np.std(values, ddof=1) / math.sqrt(values.size))
 
 
 def _ratio(O: float, O_se: float, G: float, G_se: float) -> tuple[float, float]:

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from core.data.labels import Labels, label_issues, read_labels
 from core.data.problems import EXAMPLES
+from core.data.quantity import constant_issue
 from core.data.references import plain
 from core.data.split import (
     PART_NAMES,
@@ -15,13 +15,23 @@ from core.data.split import (
     TRAIN,
     UNUSED,
     VALIDATION,
+    Codes,
     Parts,
     codes_of,
     draw_holdout,
     draw_parts,
 )
-from core.data.split_issues import class_issues, group_leaks, holdout_class_issues, sample_id_issues, too_small
+from core.data.split_issues import (
+    class_issues,
+    group_leaks,
+    holdout_class_issues,
+    holdout_group_issues,
+    listed,
+    sample_id_issues,
+    too_small,
+)
 from core.data.table import Column, Mask, Table
+from core.data.targets import Labels, Quantity, Targets, read_target, target_issues
 from core.errors import Issue
 from core.spec.data import ColumnSplit, DatasetSpec, DrawSplit, Holdout
 
@@ -30,10 +40,12 @@ from core.spec.data import ColumnSplit, DatasetSpec, DrawSplit, Holdout
 class Assessment:
     """What becomes of the rows. `parts` and `holdout` are None where an issue forbids to say."""
 
-    labels: Labels
+    labels: Targets
     parts: Parts | None = None
     holdout: Mask | None = None
     holdout_groups: tuple[str, ...] = ()
+    groups: Codes | None = None
+    """[N] codes of the groups that V is drawn by; None where it is drawn without groups."""
     issues: list[Issue] = field(default_factory=list)
 
 
@@ -45,8 +57,8 @@ def assess(
     Needs the target column; checks that need another column are skipped where it is missing from `table`.
     """
     target = table.columns[spec.target.column]
-    labels = read_labels(target)
-    found = Assessment(labels, issues=label_issues(target, labels, spec.target, f"{pointer}/target"))
+    labels = read_target(target, spec.target)
+    found = Assessment(labels, issues=target_issues(target, labels, spec.target, f"{pointer}/target"))
     named = [*spec.split.group_by, *(holdout.group_by or ())]
     if isinstance(spec.split, ColumnSplit):
         named.append(spec.split.column)
@@ -64,6 +76,7 @@ def assess(
     if found.parts is not None:
         found.issues += class_issues(labels, found.parts, pointer)
         _hold_out(found, table, spec, holdout, seed, holdout_pointer)
+        found.issues += _constant_in_train(found, spec, f"{pointer}/target")
     return found
 
 
@@ -99,7 +112,7 @@ def _given(found: Assessment, table: Table, split: ColumnSplit, pointer: str) ->
         found.issues += group_leaks(groups, parts, f"{pointer}/split/group_by")
 
 
-def _drawn(found: Assessment, table: Table, split: DrawSplit, labels: Labels, pointer: str) -> None:
+def _drawn(found: Assessment, table: Table, split: DrawSplit, labels: Targets, pointer: str) -> None:
     fractions = (split.fractions.train, split.fractions.validation, split.fractions.test)
     needed = sum(fraction > 0 for fraction in fractions)
     groups = joint_values(table, split.group_by) if split.group_by else None
@@ -120,11 +133,12 @@ def _drawn(found: Assessment, table: Table, split: DrawSplit, labels: Labels, po
         return
     strata = np.zeros(table.rows, dtype=np.int64)
     if split.stratify_by is not False:
-        strata, names = labels.codes, labels.classes
+        strata, names = labels.strata(np.arange(table.rows, dtype=np.int64))
         if isinstance(split.stratify_by, str):
             texts = table.columns[split.stratify_by].text()
             strata, names = codes_of(texts), tuple(sorted(set(texts)))
-        if groups is None:
+        # A label is often the rarest of a few rows only; whether a part lacks the label is told by `class_issues`.
+        if groups is None and (isinstance(labels, Labels) or isinstance(split.stratify_by, str)):
             found.issues += too_small(strata, names, needed, pointer)
     found.parts = draw_parts(strata, None if groups is None else codes_of(groups), fractions, split.seed)
 
@@ -139,37 +153,32 @@ def _hold_out(
         found.issues.append(Issue(code="holdout.empty", detail=detail, pointer=holdout_pointer))
         return
     columns = spec.split.group_by if holdout.group_by is None else holdout.group_by
-    if spec.split.group_by and not columns:
-        found.issues.append(
-            Issue(
-                code="holdout.ignores_groups",
-                severity="warning",
-                detail=f"the split keeps {_listed(spec.split.group_by)} apart, but V is drawn at random",
-                pointer=f"{holdout_pointer}/group_by",
-                hint="V then shares groups with T, and the estimate is blind to what hurts on new groups",
-            )
-        )
     joint = joint_values(table, columns) if columns else []
     names = [joint[row] for row in train.tolist()] if columns else []
-    groups = codes_of(names) if columns else None
-    if groups is not None and groups.max() == 0:
-        found.issues.append(
-            Issue(
-                code="holdout.one_group",
-                severity="warning",
-                detail=f"train holds a single group of {_listed(columns)}: V is drawn at random instead",
-                pointer=f"{holdout_pointer}/group_by",
-                hint="with two groups or more, V would be made of groups that T never sees",
-            )
-        )
-        groups = None
-    labels = found.labels.codes[train]
-    held = draw_holdout(labels, groups, holdout.fraction, holdout.seed if holdout.seed is not None else seed)
+    apart = joint_values(table, spec.split.group_by) if spec.split.group_by else []
+    found.issues += holdout_group_issues(
+        spec.split.group_by, [apart[row] for row in train.tolist()] if apart else [], columns, names, holdout_pointer
+    )
+    found.groups = codes_of(joint) if columns else None
+    groups = codes_of(names) if len(set(names)) > 1 else None
+    strata, _ = found.labels.strata(train)
+    held = draw_holdout(strata, groups, holdout.fraction, holdout.seed if holdout.seed is not None else seed)
     found.holdout = np.zeros(table.rows, dtype=np.bool_)
     found.holdout[train[held]] = True
     if groups is not None:
         found.holdout_groups = tuple(sorted({name for name, inside in zip(names, held, strict=True) if inside}))
-    found.issues += holdout_class_issues(found.labels, labels, held, holdout_pointer)
+    found.issues += holdout_class_issues(found.labels, train, held, holdout_pointer)
+
+
+def _constant_in_train(found: Assessment, spec: DatasetSpec, pointer: str) -> list[Issue]:
+    """A number that varies over all rows, but not over T, to which it is fitted."""
+    labels, parts, held = found.labels, found.parts, found.holdout
+    if not isinstance(labels, Quantity) or parts is None or held is None:
+        return []
+    rows = np.flatnonzero((parts == TRAIN) & ~held)
+    if not labels.is_constant(rows) or labels.is_constant(np.arange(len(parts))):
+        return []
+    return [constant_issue(labels, spec.target, " of T", pointer)]
 
 
 def _ungrouped(table: Table, columns: tuple[str, ...], pointer: str) -> list[Issue]:
@@ -180,7 +189,7 @@ def _ungrouped(table: Table, columns: tuple[str, ...], pointer: str) -> list[Iss
         Issue(
             code="group.missing",
             severity="warning",
-            detail=f"{count} rows have no {_listed(columns)}; together they count as one group",
+            detail=f"{count} rows have no {listed(columns)}; together they count as one group",
             pointer=pointer,
             count=count,
         )
@@ -194,7 +203,3 @@ def joint_values(table: Table, columns: tuple[str, ...]) -> list[str]:
     """
     rows = zip(*(table.columns[name].text() for name in columns), strict=True)
     return [" / ".join(values) if any(values) else "" for values in rows]
-
-
-def _listed(columns: tuple[str, ...]) -> str:
-    return ", ".join(map(repr, columns))

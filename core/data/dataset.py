@@ -6,7 +6,7 @@ are drawn among those that stay, and preprocessing is fitted on T alone: never o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -20,14 +20,16 @@ from core.data.media import forbidden_issue, locate_files
 from core.data.modalities import ModalityInfo, State, encode, fit_modality, info_of, is_media, read_modality
 from core.data.modalities.base import Raw, Reading
 from core.data.modalities.tabular import constant_columns
-from core.data.split import TEST, TRAIN, VALIDATION
+from core.data.quantity import TargetScale
+from core.data.split import TEST, TRAIN, VALIDATION, Codes
 from core.data.survey import Survey, judge, take_survey
 from core.data.table import Rows
+from core.data.targets import Labels, LabelSets, Quantity, Targets, weight_issues
 from core.errors import DataError, Issue
-from core.spec.data import Modality, TabularModality
+from core.spec.data import Modality, TabularModality, TargetType
 from core.spec.job import JobSpec
 
-__all__ = ["ModalityInfo", "PreparedData", "SplitIndices", "prepare"]
+__all__ = ["ModalityInfo", "PreparedData", "SplitIndices", "TargetScale", "prepare"]
 
 _POINTER, _HOLDOUT_POINTER = "#/dataset", "#/holdout"
 
@@ -66,14 +68,22 @@ class PreparedData:
 
     modalities: dict[str, ModalityInfo]
     """Sorted by name."""
+    task: TargetType
     classes: tuple[str, ...]
+    """None for a regression."""
     split: SplitIndices
-    targets: NDArray[np.int64]
-    """`[N]`, indices into `classes`."""
+    targets: NDArray[Any]
+    """Multiclass and binary: int64 `[N]`, indices into `classes`. Multilabel: float32 `[N, K]`, 1 where the row has the
+    label. Regression: float64 `[N]`, standardised by `target_scale`."""
+    target_scale: TargetScale | None
+    """Of a regression, fitted on T."""
     sample_ids: tuple[str, ...]
     """The sample-id column's values; where there is none, row numbers of the source, from 0."""
     holdout_groups: tuple[str, ...]
     """The groups that V consists of; empty where V is not group-aware."""
+    groups: NDArray[np.int64] | None
+    """`[N]`: code of the group (a speaker, a patient) that each row belongs to, by the columns that V is drawn by; None
+    where V is drawn without groups. Rows of one group are not independent: errors of means must know."""
     fingerprint: str
     warnings: tuple[Issue, ...]
     preprocessing: dict[str, State]
@@ -81,6 +91,20 @@ class PreparedData:
     source_rows: Rows
     """`[N]`: each row's number in the source, from 0."""
     _stores: Mapping[str, _Store] = field(repr=False)
+    _targets: Targets = field(repr=False)
+
+    @property
+    def outputs(self) -> int:
+        """How many numbers a head gives per sample: one per class, or one."""
+        return len(self.classes) if self.task != "regression" else 1
+
+    def strata(self, rows: Rows) -> Codes:
+        """Codes `[len(rows)]` for a stratified draw among `rows`: classes, rarest labels, or bins of the target."""
+        return self._targets.strata(rows)[0]
+
+    def of(self, modalities: Collection[str]) -> PreparedData:
+        """The same rows, whose batches hold these modalities alone."""
+        return replace(self, _stores={name: store for name, store in self._stores.items() if name in modalities})
 
     def batch(self, rows: Rows) -> dict[str, NDArray[np.float32]]:
         """Encoded samples, modality name -> C-contiguous `[len(rows), *shape]`; labels are `targets[rows]`."""
@@ -112,18 +136,23 @@ def prepare(spec: JobSpec, roots: Mapping[str, Path]) -> PreparedData:
         holdout_pointer=_HOLDOUT_POINTER,
     )
     issues += assessment.issues
+    issues += weight_issues(assessment.labels, spec.training.loss.class_weights)
     split = _split_of(assessment)
     if split is None or any(issue.severity == "error" for issue in issues):
         raise _failure(issues)
     states, stores = _fit_all(spec, readings, keep, split, issues)
     rows = survey.rows[keep]
+    targets, target_scale = _targets_of(assessment.labels, split)
     return PreparedData(
         modalities={name: info_of(name, state) for name, state in states.items()},
+        task=dataset.target.type,
         classes=assessment.labels.classes,
         split=split,
-        targets=assessment.labels.codes,
+        targets=targets,
+        target_scale=target_scale,
         sample_ids=tuple(survey.sample_ids[row] for row in keep.tolist()),
         holdout_groups=assessment.holdout_groups,
+        groups=assessment.groups,
         fingerprint=dataset_fingerprint(
             dataset,
             spec.holdout,
@@ -140,6 +169,7 @@ def prepare(spec: JobSpec, roots: Mapping[str, Path]) -> PreparedData:
         preprocessing=states,
         source_rows=rows,
         _stores=stores,
+        _targets=assessment.labels,
     )
 
 
@@ -186,6 +216,17 @@ def _split_of(assessment: Assessment) -> SplitIndices | None:
         validation=np.flatnonzero(parts == VALIDATION).astype(np.int64),
         test=np.flatnonzero(parts == TEST).astype(np.int64),
     )
+
+
+def _targets_of(targets: Targets, split: SplitIndices) -> tuple[NDArray[Any], TargetScale | None]:
+    """What heads are trained on (see `PreparedData.targets`), and a regression's scale."""
+    if isinstance(targets, LabelSets):
+        return targets.members.astype(np.float32), None
+    if isinstance(targets, Quantity):
+        scale = targets.fit(split.train)
+        return (targets.values - scale.mean) / scale.scale, scale
+    assert isinstance(targets, Labels)
+    return targets.codes, None
 
 
 def _fit_all(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from core.data.problems import EXAMPLES, RowProblem
 from core.data.split import Codes
-from core.data.table import Column
+from core.data.table import Column, Mask, Rows
 from core.errors import Issue
 from core.spec.data import Target
 
@@ -21,14 +21,19 @@ IMBALANCE = 100.0
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """`codes` index `classes`; classes that are all integers are sorted as numbers, others as text."""
+    """Exclusive classes: `codes` [N] index `classes`. Integers are sorted as numbers, anything else as text."""
 
     classes: tuple[str, ...]
     codes: Codes
 
-    def counts(self) -> Codes:
-        """Rows per class."""
-        return np.bincount(self.codes, minlength=len(self.classes)).astype(np.int64)
+    def counts(self, rows: Rows | Mask | None = None) -> Codes:
+        """Rows per class, of all rows or of some."""
+        codes = self.codes if rows is None else self.codes[rows]
+        return np.bincount(codes, minlength=len(self.classes)).astype(np.int64)
+
+    def strata(self, rows: Rows) -> tuple[Codes, tuple[str, ...]]:
+        """Each row's stratum, its class, and the strata's names."""
+        return self.codes[rows], self.classes
 
 
 def missing_labels(column: Column) -> list[RowProblem]:
@@ -39,12 +44,18 @@ def missing_labels(column: Column) -> list[RowProblem]:
 def read_labels(column: Column) -> Labels:
     """Classes and codes of a column in which no label is missing."""
     texts = column.text()
-    classes = sorted(set(texts))
-    if all(_is_integer(text) for text in classes):
-        classes.sort(key=lambda text: (int(text), text))
+    classes = in_order(set(texts))
     order = {text: code for code, text in enumerate(classes)}
     codes = np.fromiter((order[text] for text in texts), dtype=np.int64, count=len(texts))
-    return Labels(tuple(classes), codes)
+    return Labels(classes, codes)
+
+
+def in_order(names: Iterable[str]) -> tuple[str, ...]:
+    """Class names as numbers where all are integers, as text otherwise."""
+    classes = sorted(names)
+    if all(_is_integer(text) for text in classes):
+        classes.sort(key=lambda text: (int(text), text))
+    return tuple(classes)
 
 
 def label_issues(column: Column, labels: Labels, target: Target, pointer: str) -> list[Issue]:
@@ -57,7 +68,7 @@ def label_issues(column: Column, labels: Labels, target: Target, pointer: str) -
                 code="target.dtype",
                 detail=f"the target {target.column!r} holds numbers that are not whole: it looks like a regression",
                 pointer=where,
-                hint="classes are texts or whole numbers",
+                hint='classes are texts or whole numbers; to predict the number set target.type to "regression"',
                 examples=tuple(labels.classes[:EXAMPLES]),
             )
         )
@@ -82,20 +93,25 @@ def label_issues(column: Column, labels: Labels, target: Target, pointer: str) -
                 examples=labels.classes[:EXAMPLES],
             )
         )
-    alike = _near_duplicates(labels.classes)
-    if alike:
-        issues.append(
-            Issue(
-                code="target.near_duplicates",
-                severity="warning",
-                detail="some labels differ only by case or blanks, and count as different classes",
-                pointer=where,
-                hint="give every class one spelling",
-                count=len(alike),
-                examples=tuple(" / ".join(map(repr, group)) for group in alike[:EXAMPLES]),
-            )
+    return [*issues, *near_duplicates(labels.classes, where)]
+
+
+def near_duplicates(classes: Sequence[str], pointer: str) -> list[Issue]:
+    """A warning where names of classes differ only by case or blanks."""
+    alike = _near_duplicates(classes)
+    if not alike:
+        return []
+    return [
+        Issue(
+            code="target.near_duplicates",
+            severity="warning",
+            detail="some labels differ only by case or blanks, and count as different classes",
+            pointer=pointer,
+            hint="give every class one spelling",
+            count=len(alike),
+            examples=tuple(" / ".join(map(repr, group)) for group in alike[:EXAMPLES]),
         )
-    return issues
+    ]
 
 
 def imbalance_issue(classes: Sequence[str], counts: Codes, pointer: str) -> Issue | None:

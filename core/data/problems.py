@@ -21,6 +21,9 @@ HINTS = {
     "value.dtype": "numbers, or lists of numbers, are expected",
     "value.shape": "every sample needs the same shape",
     "target.missing": "every row needs a label",
+    "target.not_a_number": 'write plain numbers with a decimal point; for classes set target.type to "multiclass"',
+    "target.not_finite": "replace the value, or drop such rows with on_bad_sample",
+    "target.not_zero_or_one": "an array of labels holds a 0 or a 1 per row and label",
 }
 
 
@@ -55,14 +58,14 @@ class RowProblems:
         self.rows: set[int] = set()
         """Rows with at least one problem."""
         self.without_label: set[int] = set()
-        """Those of them that cannot even be counted to a class."""
+        """Those of them that have no target: they cannot even be counted to a class."""
 
     def add(self, pointer: str, what: str, problems: Iterable[RowProblem]) -> None:
         """Keep problems found in `what` (`modality 'audio'`, `the target`), described at `pointer`."""
         for problem in problems:
             self._by_place[pointer, what, problem.code].append(problem)
             self.rows.add(problem.row)
-            if problem.code == "target.missing":
+            if problem.code.startswith("target."):
                 self.without_label.add(problem.row)
 
     def issues(self, sample: Callable[[int], str], severity: Severity) -> list[Issue]:

@@ -18,17 +18,27 @@ from core.spec.data import (
     ImageModality,
     Modality,
     TabularModality,
+    TargetType,
     TimeseriesModality,
 )
 
-Role = Literal["target", "sample_id", "split", "stratify", "group", "path", "number", "category", "series", "vector"]
+Role = Literal[
+    "target", "labels", "quantity", "sample_id", "split", "stratify", "group", "path", "number", "category", "series",
+    "vector",
+]  # fmt: skip
 
 _SCALAR: tuple[ColumnKind, ...] = ("text", "number", "boolean")
 _ALLOWED: dict[Role, tuple[ColumnKind, ...]] = {
     "target": _SCALAR, "sample_id": _SCALAR, "split": _SCALAR, "stratify": _SCALAR, "group": _SCALAR,
+    "labels": (*_SCALAR, "texts", "array"), "quantity": _SCALAR,
     "path": ("text",), "number": _SCALAR, "category": _SCALAR, "series": ("array",), "vector": ("array",),
 }  # fmt: skip
+_TARGET_ROLES: dict[TargetType, Role] = {
+    "multiclass": "target", "binary": "target", "multilabel": "labels", "regression": "quantity",
+}  # fmt: skip
 _WANTED: dict[Role, str] = {
+    "labels": "lists of labels, texts or an array of 0 and 1",
+    "quantity": "numbers",
     "path": "paths of files (text)",
     "series": "lists (or lists of lists) of numbers",
     "vector": "lists of numbers",
@@ -47,7 +57,7 @@ class Reference:
 
 def references(spec: DatasetSpec, holdout: Holdout, pointer: str, holdout_pointer: str) -> list[Reference]:
     """Every mention, in the order of the spec."""
-    found = [Reference(spec.target.column, "target", f"{pointer}/target/column")]
+    found = [Reference(spec.target.column, _TARGET_ROLES[spec.target.type], f"{pointer}/target/column")]
     if spec.sample_id is not None:
         found.append(Reference(spec.sample_id, "sample_id", f"{pointer}/sample_id"))
     for index, modality in enumerate(spec.modalities):
@@ -127,12 +137,16 @@ def header_issue(reference: Reference, headers: Mapping[str, ColumnHeader]) -> I
         )
     if header.kind not in _ALLOWED[reference.role]:
         wanted = _WANTED.get(reference.role, "texts or numbers, one per row,")
-        hint = "csv and tsv hold no lists: use parquet, jsonl or npz" if header.dtype == "string" else None
+        hint = None
+        if reference.role in ("series", "vector") and header.dtype == "string":
+            hint = "csv and tsv hold no lists: use parquet, jsonl or npz"
+        elif reference.role == "target" and header.kind in ("texts", "array"):
+            hint = 'for several labels per row set target.type to "multilabel"'
         return Issue(
             code="value.dtype",
             detail=f"the column {reference.column!r} is {header.dtype}; {wanted} are expected",
             pointer=reference.pointer,
-            hint=hint if reference.role in ("series", "vector") else None,
+            hint=hint,
         )
     return None
 

@@ -5,7 +5,8 @@ so the same seed gives the same split on every machine and version. Nothing but 
 goes in: the order of modalities cannot matter.
 
 Without groups, `draw_parts` gives each part its share of every stratum by largest remainders, and at least one row of
-every stratum that has one row for each part. With groups it is greedy: from the largest group to the smallest (equal
+every stratum that has one row for each part; of one that has fewer, train has the first: what is nowhere to be learnt
+from can be measured in no other part either. With groups it is greedy: from the largest group to the smallest (equal
 ones in seeded order), each goes where it fills most of what the part still lacks of its strata, counted as shares of
 each stratum, so that rare ones weigh as much as common ones. A part never stays empty while there are enough groups.
 """
@@ -59,7 +60,8 @@ def draw_parts(strata: Codes, groups: Codes | None, fractions: tuple[float, floa
 def draw_holdout(labels: Codes, groups: Codes | None, fraction: float, seed: int) -> Mask:
     """Which of the training rows become V; some, and never all.
 
-    Without groups: `fraction` of every class, at least one row of each class that has two. With groups: whole groups,
+    Without groups: `fraction` of every class, at least one row of each class that has two, and none of a class that has
+    one. With groups: whole groups,
     at least one, until `fraction` of the rows is reached, and never the last one. Of the groups that leave V's class
     proportions within 0.05 (total variation, plus what overshoots the fraction) of the best choice, the seed picks
     one; a group that holds the last training rows of a class is avoided. Needs two rows, and two groups.
@@ -87,9 +89,14 @@ def _draw_rows(strata: Codes, fractions: NDArray[np.float64], seed: int, stream:
 
 
 def _shares(n: int, fractions: NDArray[np.float64], lacking: NDArray[np.float64]) -> NDArray[np.int64]:
-    """`n` rows over the parts: the whole shares, then what remains to the parts that lack most so far."""
+    """`n` rows over the parts: the whole shares, then what remains to the parts that lack most so far.
+
+    Train (always used) comes first where there is not a row for every part.
+    """
     quotas = n * fractions
     counts = np.floor(quotas + 1e-9).astype(np.int64)
+    if n < np.count_nonzero(fractions):
+        counts[TRAIN] = max(counts[TRAIN], 1)
     while counts.sum() < n:
         room = np.where(counts < quotas, lacking - counts, -np.inf)
         counts[int(np.argmax(room))] += 1

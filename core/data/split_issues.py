@@ -6,10 +6,11 @@ from collections import Counter, defaultdict
 
 import numpy as np
 
-from core.data.labels import Labels, imbalance_issue
+from core.data.labels import imbalance_issue
 from core.data.problems import EXAMPLES
 from core.data.split import PART_NAMES, TEST, TRAIN, UNUSED, VALIDATION, Codes, Parts
-from core.data.table import Mask, Table
+from core.data.table import Mask, Rows, Table
+from core.data.targets import Labels, Targets
 from core.errors import Issue, Severity
 from core.spec.data import ColumnSplit, DatasetSpec
 
@@ -32,9 +33,9 @@ def too_small(strata: Codes, names: tuple[str, ...], needed: int, pointer: str) 
     ]
 
 
-def class_issues(labels: Labels, parts: Parts, pointer: str) -> list[Issue]:
+def class_issues(labels: Targets, parts: Parts, pointer: str) -> list[Issue]:
     """Classes that are missing from train or from test, and imbalance in train."""
-    counts = {part: np.bincount(labels.codes[parts == part], minlength=len(labels.classes)) for part in range(3)}
+    counts = {part: labels.counts(parts == part) for part in range(3)}
     elsewhere = counts[VALIDATION] + counts[TEST]
     unknown = [labels.classes[code] for code in np.flatnonzero((counts[TRAIN] == 0) & (elsewhere > 0))]
     issues: list[Issue] = []
@@ -61,14 +62,15 @@ def class_issues(labels: Labels, parts: Parts, pointer: str) -> list[Issue]:
                 examples=tuple(untested[:EXAMPLES]),
             )
         )
-    imbalance = imbalance_issue(labels.classes, counts[TRAIN].astype(np.int64), f"{pointer}/target")
+    if not isinstance(labels, Labels):  # a rare label is nothing odd among many, and its metrics see it as it is
+        return issues
+    imbalance = imbalance_issue(labels.classes, counts[TRAIN], f"{pointer}/target")
     return [*issues, imbalance] if imbalance is not None else issues
 
 
-def holdout_class_issues(labels: Labels, codes: Codes, held: Mask, pointer: str) -> list[Issue]:
-    """Classes that T or V lacks. `codes` are the labels of the training rows, `held` marks V among them."""
-    size = len(labels.classes)
-    inside, outside = np.bincount(codes[held], minlength=size), np.bincount(codes[~held], minlength=size)
+def holdout_class_issues(labels: Targets, train: Rows, held: Mask, pointer: str) -> list[Issue]:
+    """Classes that T or V lacks. `train` are the training rows, `held` marks V among them."""
+    inside, outside = labels.counts(train[held]), labels.counts(train[~held])
     issues: list[Issue] = []
     sides: tuple[tuple[str, Severity, Mask, str], ...] = (
         ("holdout.class_not_trained", "error", (outside == 0) & (inside > 0), "V takes every training row of"),
@@ -89,6 +91,61 @@ def holdout_class_issues(labels: Labels, codes: Codes, held: Mask, pointer: str)
                 )
             )
     return issues
+
+
+def holdout_group_issues(
+    split_by: tuple[str, ...], apart: list[str], drawn_by: tuple[str, ...], groups: list[str], pointer: str
+) -> list[Issue]:
+    """Where V does not keep whole what the split keeps apart, or cannot be drawn by group at all.
+
+    `apart` and `groups` are the joint values of the columns `split_by` (the split's) and `drawn_by` (V's), for every
+    training row; both are empty where there are no columns.
+    """
+    issues: list[Issue] = []
+    single = bool(drawn_by) and len(set(groups)) == 1
+    broken = _in_several_groups(apart, groups) if split_by and drawn_by and not single else []
+    at_random = not drawn_by or (single and len(set(apart)) > 1)
+    if split_by and (at_random or broken):
+        told = (
+            "V is drawn at random" if at_random else f"V is drawn by {listed(drawn_by)}, which does not keep them whole"
+        )
+        issues.append(
+            Issue(
+                code="holdout.ignores_groups",
+                severity="warning",
+                detail=f"the split keeps {listed(split_by)} apart, but {told}",
+                pointer=f"{pointer}/group_by",
+                hint="V then shares groups with T, and the estimate is blind to what hurts on new groups; "
+                "leave holdout.group_by out to draw V by the split's groups",
+                count=len(broken) or None,
+                examples=tuple(broken[:EXAMPLES]),
+            )
+        )
+    if single:
+        issues.append(
+            Issue(
+                code="holdout.one_group",
+                severity="warning",
+                detail=f"train holds a single group of {listed(drawn_by)}: V is drawn at random instead",
+                pointer=f"{pointer}/group_by",
+                hint="with two groups or more, V would be made of groups that T never sees",
+            )
+        )
+    return issues
+
+
+def _in_several_groups(values: list[str], groups: list[str]) -> list[str]:
+    """The values whose rows are in more than one group. Empty values are told elsewhere."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for value, group in zip(values, groups, strict=True):
+        if value:
+            found[value].add(group)
+    return sorted(value for value, where in found.items() if len(where) > 1)
+
+
+def listed(columns: tuple[str, ...]) -> str:
+    """Column names as a message shows them."""
+    return ", ".join(map(repr, columns))
 
 
 def sample_id_issues(table: Table, spec: DatasetSpec, parts: Parts | None, pointer: str) -> list[Issue]:

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from core.data.assessment import given_parts
-from core.data.labels import missing_labels
 from core.data.problems import EXAMPLES, RowProblems
 from core.data.references import Reference, header_issue, modality_references, references, schema_issues, shape_issue
 from core.data.sources import Limits, Source, open_source
 from core.data.split import UNUSED
 from core.data.table import Rows, Table
+from core.data.targets import target_problems
 from core.errors import GblendError, Issue, Severity
 from core.spec.data import ColumnSplit, DatasetSpec, Holdout, OnBadSample
 
@@ -52,7 +52,7 @@ def take_survey(
 ) -> Survey:
     """Open the source, check every column that the spec names, read the rows. Never raises for bad data.
 
-    With `arrays` False, list and array columns are judged by their headers alone and not loaded.
+    With `arrays` False, list and array columns (but for the target) are judged by their headers alone and not loaded.
     """
     survey = Survey(schema_issues(spec, pointer))
     mentions = references(spec, holdout, pointer, holdout_pointer)
@@ -60,7 +60,7 @@ def take_survey(
     try:
         source = open_source(spec.source, roots, wanted=wanted, limits=limits, pointer=f"{pointer}/source")
         good = _check_headers(survey, spec, mentions, source, pointer)
-        load = {name for name in good if arrays or source.headers[name].kind != "array"}
+        load = {name for name in good if arrays or source.headers[name].kind != "array" or name == spec.target.column}
         table = source.read(sorted(load))
     except GblendError as error:
         survey.issues += [replace(issue, pointer=issue.pointer or f"{pointer}/source/uri") for issue in error.issues]
@@ -155,4 +155,4 @@ def _choose_rows(survey: Survey, table: Table, spec: DatasetSpec, pointer: str) 
         survey.sample_ids = tuple(name or number for name, number in zip(ids, survey.sample_ids, strict=True))
     if spec.target.column in table.columns:
         column = table.columns[spec.target.column]
-        survey.problems.add(f"{pointer}/target/column", "the target", missing_labels(column))
+        survey.problems.add(f"{pointer}/target/column", "the target", target_problems(column, spec.target))

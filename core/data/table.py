@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-ColumnKind = Literal["text", "number", "boolean", "array", "unsupported"]
+ColumnKind = Literal["text", "number", "boolean", "array", "texts", "unsupported"]
 Rows = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
@@ -32,7 +32,8 @@ class Column:
     """One column, one value per row.
 
     `values`: text is an object array of `str`; numbers and booleans are one-dimensional; an array column is numeric
-    `[rows, ...]`, or an object array of numeric arrays where lengths differ. `missing` marks nulls and empty texts.
+    `[rows, ...]`, or an object array of numeric arrays where lengths differ; a column of lists of texts is an object
+    array of tuples. `missing` marks nulls and empty texts.
     """
 
     header: ColumnHeader
@@ -45,7 +46,7 @@ class Column:
 
     def text(self) -> list[str]:
         """Every value as text; missing ones are empty. `7` and `7.0` are both `7`; booleans are `true`, `false`."""
-        return ["" if gone else _as_text(value) for value, gone in zip(self.values, self.missing, strict=True)]
+        return ["" if gone else label_text(value) for value, gone in zip(self.values, self.missing, strict=True)]
 
     def numbers(self) -> tuple[NDArray[np.float64], Mask]:
         """Every value as a number (NaN where missing), and a mask of the values that are no numbers."""
@@ -86,7 +87,8 @@ def text_column(values: list[str], dtype: str = "string") -> Column:
     return Column(ColumnHeader("text", dtype), array, missing)
 
 
-def _as_text(value: Any) -> str:
+def label_text(value: Any) -> str:
+    """A value as the name of a class: `7` and `7.0` are both `7`; booleans are `true`, `false`."""
     if isinstance(value, str):
         return value
     if isinstance(value, bool | np.bool_):

@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 from core.data.assessment import Assessment, assess
 from core.data.media import forbidden_issue, locate_files
@@ -21,6 +22,7 @@ from core.data.sources import Limits
 from core.data.split import TRAIN
 from core.data.survey import Survey, judge, take_survey
 from core.data.table import Rows
+from core.data.targets import WEIGHTS_POINTER, weight_issues
 from core.errors import Issue
 from core.spec.data import DatasetSpec, Holdout, Modality, TabularModality
 
@@ -55,11 +57,14 @@ def check(
     seed: int = 0,
     pointer: str = "#/dataset",
     holdout_pointer: str = "#/holdout",
+    class_weights: Mapping[str, float] | Literal["none", "balanced"] = "none",
+    weights_pointer: str = WEIGHTS_POINTER,
     limits: CheckLimits | None = None,
 ) -> list[Issue]:
     """Everything that is wrong or odd with a data set before its contents are decoded; errors first.
 
     `seed` is the job's: V is drawn with it where `holdout.seed` is left out. `roots` maps a URI scheme to its folder.
+    `class_weights` are those of the loss; their names must be classes.
     """
     limits = limits or CheckLimits()
     survey = take_survey(
@@ -81,6 +86,7 @@ def check(
             table = survey.table.take(keep)
             assessment = assess(table, spec, holdout, seed=seed, pointer=pointer, holdout_pointer=holdout_pointer)
             issues += assessment.issues
+            issues += weight_issues(assessment.labels, class_weights, weights_pointer)
             issues += _constants(tabular, assessment, keep)
     return sorted(issues, key=lambda issue: issue.severity != "error")
 

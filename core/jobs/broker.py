@@ -6,10 +6,12 @@ result backend, no redelivery and no countdown anywhere, and a send gives up soo
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from core.settings import Settings
+from core.spec.scheduling import DEFAULT_QUEUE
 
 RUN_UNIT = "gblend.run_unit"
 """The one task: its only argument is the id of the unit to claim."""
@@ -21,8 +23,29 @@ READY_FILE_VARIABLE = "GBLEND_READY_FILE"
 _KEY_PREFIX = "gblend:"
 _SOCKET_TIMEOUT_SECONDS = 5.0
 _CONNECT_TIMEOUT_SECONDS = 2.0
+_REDIS = ("redis", "rediss")
+_AMQP = ("amqp", "amqps", "pyamqp")
+_KEEP_ALIVE = (
+    ("TCP_KEEPIDLE", 20),
+    ("TCP_KEEPINTVL", 5),
+    ("TCP_KEEPCNT", 3),
+    ("TCP_USER_TIMEOUT", 20_000),
+)
 _POLL_SECONDS = 0.1
 """Of the embedded transport: half of it is the median delay of a wake-up; it costs 0.3 % of a core when idle."""
+
+
+class WakeUp(NamedTuple):
+    """Somebody thinks that this unit is ready."""
+
+    unit_id: str
+    queue: str
+    """The class of workers that may run it. It says where the message goes; the message itself is the id alone."""
+
+
+def queue_name(settings: Settings, queue: str) -> str:
+    """The broker's name of a class's queue. That of `default` is the setting itself."""
+    return settings.broker.queue if queue == DEFAULT_QUEUE else f"{settings.broker.queue}.{queue}"
 
 
 def embedded_folders(settings: Settings) -> dict[str, Path]:
@@ -53,13 +76,31 @@ def transport_options(settings: Settings) -> dict[str, Any]:
             "control_folder": str(folders["control"]),
             "polling_interval": _POLL_SECONDS,
         }
-    return {
-        "global_keyprefix": _KEY_PREFIX,
-        "socket_timeout": _SOCKET_TIMEOUT_SECONDS,
-        "socket_connect_timeout": _CONNECT_TIMEOUT_SECONDS,
-        "socket_keepalive": True,
-        "health_check_interval": 25,
-    }
+    if is_redis(settings):
+        return {
+            "global_keyprefix": _KEY_PREFIX,
+            "socket_timeout": _SOCKET_TIMEOUT_SECONDS,
+            "socket_connect_timeout": _CONNECT_TIMEOUT_SECONDS,
+            "socket_keepalive": True,
+            "health_check_interval": 25,
+        }
+    if _scheme(settings) in _AMQP:
+        return {
+            "read_timeout": _SOCKET_TIMEOUT_SECONDS,
+            "write_timeout": _SOCKET_TIMEOUT_SECONDS,
+            "socket_settings": {getattr(socket, name): value for name, value in _KEEP_ALIVE if hasattr(socket, name)},
+        }
+    return {}
+
+
+def is_redis(settings: Settings) -> bool:
+    """Whether a worker can leave messages with the broker while all its slots are busy. Any other broker hands out one
+    per slot in advance; what lies with a busy worker is announced to others after `redispatch_seconds`."""
+    return _scheme(settings) in _REDIS
+
+
+def _scheme(settings: Settings) -> str:
+    return broker_url(settings).partition("://")[0].partition("+")[0].lower()
 
 
 def celery_options(settings: Settings) -> dict[str, Any]:
@@ -67,7 +108,11 @@ def celery_options(settings: Settings) -> dict[str, Any]:
     return {
         "broker_url": broker_url(settings),
         "broker_transport_options": transport_options(settings),
+        "broker_connection_timeout": _CONNECT_TIMEOUT_SECONDS,
         "broker_connection_retry_on_startup": True,
+        # Of AMQP: only the connection that consumes would send them, and a broker hangs up on one that sends none.
+        # TCP's keep-alive finds a peer that is gone just as well.
+        "broker_heartbeat": 0,
         "task_default_queue": settings.broker.queue,
         "task_create_missing_queues": True,
         "task_serializer": "json",

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from core.jobs.state import Action, JobStatus, next_status
 from core.persistence.orm import EventRow, JobRow
-from core.persistence.repositories import EventRepository
+from core.persistence.repositories import CounterRepository, EventRepository
 
 _LEVELS = {JobStatus.FAILED: "error"}
 
@@ -21,6 +21,7 @@ class Ledger:
         self.job = job
         self.moment = moment
         self._events = EventRepository(session)
+        self._counters = CounterRepository(session)
 
     @property
     def status(self) -> JobStatus:
@@ -50,7 +51,7 @@ class Ledger:
         self.job.status_reason = reason
         if status is JobStatus.RUNNING and self.job.started_at is None:
             self.job.started_at = self.moment
-        if status is JobStatus.QUEUED or status.is_terminal:
+        if status in (JobStatus.QUEUED, JobStatus.PAUSED) or status.is_terminal:
             self.job.phase = None
         if status.is_terminal:
             self.job.finished_at = self.moment
@@ -75,6 +76,10 @@ class Ledger:
         self._events.announce(self.job.id)
         return row
 
+    def count(self, name: str, label: str = "") -> None:
+        """One more of what the metrics tell of. Keeps other transactions that count the same waiting: do it last."""
+        self._counters.add(name, label)
+
     def touch(self) -> None:
         """Something about the job changed: what it is now has another ETag."""
         self.job.version += 1
@@ -89,6 +94,8 @@ def _status_message(status: JobStatus, reason: str | None) -> str:
         JobStatus.QUEUED: "The job waits for a worker again",
         JobStatus.STARTING: "A worker took the job",
         JobStatus.RUNNING: "The training process is at work",
+        JobStatus.PAUSING: "The job is asked to pause",
+        JobStatus.PAUSED: "The job is paused",
         JobStatus.CANCELLING: "The job is asked to stop",
         JobStatus.SUCCEEDED: "The job succeeded",
         JobStatus.FAILED: "The job failed",

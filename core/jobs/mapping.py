@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
+from core.jobs.experiment_views import ExperimentView, MemberView, status_of
 from core.jobs.state import JobStatus
 from core.jobs.views import ArtifactView, EventView, JobView, MetricPoint, SuperEpochView, Transition
-from core.persistence.orm import ArtifactRow, EventRow, JobRow, MetricRow, SuperEpochRow
+from core.persistence.orm import ArtifactRow, EventRow, ExperimentRow, JobRow, MetricRow, SuperEpochRow
+from core.persistence.repositories.experiments import Member, Tally
 
 
 def job_view(row: JobRow, queue_position: int | None) -> JobView:
@@ -26,6 +29,11 @@ def job_view(row: JobRow, queue_position: int | None) -> JobView:
         attempt=row.attempt,
         progress=row.progress,
         queue_position=queue_position,
+        priority=row.priority,
+        queue=row.queue,
+        max_runtime_seconds=row.max_runtime_seconds,
+        run_seconds=row.run_seconds,
+        retry_of=row.retry_of,
         spec=row.spec,
         spec_fingerprint=row.spec_fingerprint,
         dataset_fingerprint=row.dataset_fingerprint,
@@ -103,4 +111,39 @@ def artifact_view(row: ArtifactRow) -> ArtifactView:
         sha256=row.sha256,
         uri=row.uri,
         created_at=row.created_at,
+    )
+
+
+def member_view(member: Member) -> MemberView:
+    """A job of an experiment as its view."""
+    status = JobStatus(member.status)
+    return MemberView(
+        strategy=member.strategy,
+        seed=member.seed,
+        job_id=member.job_id,
+        status=status,
+        percent=member.progress["percent"] if member.progress and not status.is_terminal else None,
+    )
+
+
+def experiment_view(row: ExperimentRow, tallies: Sequence[Tally], jobs: tuple[MemberView, ...] = ()) -> ExperimentView:
+    """An experiment row as its view; `tallies` are those of its jobs."""
+    counts = dict.fromkeys(JobStatus, 0) | {JobStatus(tally.status): tally.jobs for tally in tallies}
+    status = status_of(counts)
+    return ExperimentView(
+        id=row.id,
+        project=row.project,
+        name=row.name,
+        status=status,
+        counts=counts,
+        jobs=jobs,
+        spec=row.spec,
+        strategies=tuple(strategy["name"] for strategy in row.spec["strategies"]),
+        metadata=row.spec["metadata"],
+        warnings=tuple(row.warnings),
+        created_at=row.created_at,
+        started_at=min((tally.started_at for tally in tallies if tally.started_at), default=None),
+        finished_at=max((tally.finished_at for tally in tallies if tally.finished_at), default=None)
+        if status.is_terminal
+        else None,
     )

@@ -14,23 +14,27 @@ from collections.abc import Callable
 
 from sqlalchemy.exc import DBAPIError
 
+from core.jobs.broker import WakeUp
 from core.jobs.units import UnitService
 from core.settings import EngineSettings
 
 log = logging.getLogger(__name__)
 
+_LATE_SECONDS = (0.05, 0.5)
+"""After the moment at which something is due."""
+
 
 class Reconciler:
-    """Reaps expired leases and announces ready units again, every `reap_seconds`.
+    """Reaps expired leases and announces ready units again, every `reap_seconds`, and when one is about to be due.
 
-    `send` carries a wake-up for a unit id; whatever it raises, the unit is announced again in the next pass. `clock`
-    is the wall clock, which goes on while a laptop sleeps.
+    `send` carries a wake-up to the workers of its class; whatever it raises, the unit is announced again in the next
+    pass. `clock` is the wall clock, which goes on while a laptop sleeps.
     """
 
     def __init__(
         self,
         units: UnitService,
-        send: Callable[[str], None],
+        send: Callable[[WakeUp], None],
         engine: EngineSettings,
         *,
         clock: Callable[[], float] = time.time,
@@ -41,6 +45,7 @@ class Reconciler:
         self._clock = clock
         self._last_pass: float | None = None
         self._grace_until = 0.0
+        self._jitter = random.Random()  # of its own: the global one belongs to whoever seeds it
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="reconcile", daemon=True)
 
@@ -72,20 +77,24 @@ class Reconciler:
         return moment >= self._grace_until or clock_went_back
 
     def _dispatch(self) -> None:
-        for unit_id in self._units.take_due():
+        for wake_up in self._units.take_wake_ups():
             try:
-                self._send(unit_id)
+                self._send(wake_up)
             except Exception:  # whatever a broker's client raises: the unit stays in the table
-                log.warning("wake-up not sent; trying again later", extra={"unit_id": unit_id}, exc_info=True)
-                self._units.not_told(unit_id)
+                log.warning("wake-up not sent; trying again later", extra={"unit_id": wake_up.unit_id}, exc_info=True)
+                self._units.not_told(wake_up.unit_id)
 
     def _loop(self) -> None:
         while not self._stopping.is_set():
+            # Not all processes at the same moment.
+            pause = self._engine.reap_seconds * self._jitter.uniform(0.8, 1.2)
             try:
                 self.run_once()
+                due = self._units.seconds_until_due()
+                if due is not None:
+                    pause = min(pause, due + self._jitter.uniform(*_LATE_SECONDS))
             except DBAPIError as error:
                 log.warning("database not reachable; trying again", extra={"error": str(error.orig)})
             except Exception:  # a pass that fails must not end all later ones
                 log.exception("reconcile pass failed")
-            # Not all processes at the same moment.
-            self._stopping.wait(self._engine.reap_seconds * random.uniform(0.8, 1.2))
+            self._stopping.wait(pause)

@@ -5,24 +5,23 @@ Every method runs one transaction and commits before it returns; a wake-up is se
 
 from __future__ import annotations
 
-import hashlib
-import logging
-import re
 from collections.abc import Callable, Collection, Sequence
+from datetime import datetime
 
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from core.errors import IdempotencyError, Issue, NotFoundError, SpecError
+from core.errors import Issue, NotFoundError, SpecError
+from core.jobs.broker import WakeUp
 from core.jobs.downsampling import thin
 from core.jobs.ledger import Ledger
 from core.jobs.mapping import artifact_view, event_view, job_view, metric_point, super_epoch_view
-from core.jobs.state import Action, JobStatus
-from core.jobs.views import ArtifactView, EventView, JobView, MetricPoint, Page, SuperEpochView
+from core.jobs.state import CANCEL_REQUESTED, Action, JobStatus
+from core.jobs.submission import NewJob, WakeUps, check_key, check_same_body, digest_of, insert_jobs
+from core.jobs.views import ArtifactView, EventView, JobPulse, JobView, MetricPoint, Page, SuperEpochView
 from core.persistence import Database
 from core.persistence.engine import now
-from core.persistence.ids import new_id
-from core.persistence.orm import JobRow, UnitRow
+from core.persistence.orm import JobRow
 from core.persistence.repositories import (
     ArtifactRepository,
     EventRepository,
@@ -32,25 +31,28 @@ from core.persistence.repositories import (
 )
 from core.spec import JobSpec
 
-log = logging.getLogger(__name__)
-
 DEFAULT_PROJECT = "default"
-_KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?")
 
 
 class JobService:
     """Jobs as their owners see them. Thread-safe.
 
-    `announce` sends a wake-up for a unit id. A wake-up that cannot be sent loses nothing: the table is the outbox, and
-    a dispatcher (`core.jobs.reconcile`) sends it later.
+    `announce` sends a wake-up; see `core.jobs.submission.WakeUps`. `max_pending`: how many jobs of a project may wait
+    at once; 0: any number. What else an owner can do, to pause, resume, retry and delete, is `core.jobs.lifecycle`.
     """
 
     def __init__(
-        self, database: Database, *, max_attempts: int = 5, announce: Callable[[str], None] | None = None
+        self,
+        database: Database,
+        *,
+        max_attempts: int = 5,
+        max_pending: int = 0,
+        announce: Callable[[WakeUp], None] | None = None,
     ) -> None:
         self._database = database
         self._max_attempts = max_attempts
-        self._announce = announce
+        self._max_pending = max_pending
+        self._wake_ups = WakeUps(database, announce)
 
     # Submitting and cancelling
 
@@ -62,20 +64,22 @@ class JobService:
         idempotency_key: str | None = None,
         body_digest: str | None = None,
         warnings: Sequence[Issue] = (),
+        retry_of: str | None = None,
     ) -> tuple[JobView, bool]:
         """Create a job, or find the one that this key created: `(job, whether it is new)`.
 
         `body_digest` identifies the request's body, `sha256:<hex>`; left out: the digest of the canonical spec. Raises
         `IdempotencyError` (`idempotency.mismatch`) where the key was used with another body, and `SpecError`
-        (`idempotency.key`) for a key that is not 1-255 printable ASCII characters.
+        (`idempotency.key`) for a key that is not 1-255 printable ASCII characters, `LimitError` (`jobs.max_pending`)
+        where too many jobs wait. `retry_of`: the job to go on from, which the caller has looked at.
         """
-        digest = body_digest or f"sha256:{hashlib.sha256(spec.canonical()).hexdigest()}"
+        digest = body_digest or digest_of(spec.canonical())
         if idempotency_key is not None:
             found = self.replay(idempotency_key, project=project, body_digest=digest)
             if found is not None:
                 return found, False
         try:
-            view, unit_id = self._insert(spec, project, idempotency_key, digest, warnings)
+            view, wake_ups = self._insert(spec, project, idempotency_key, digest, warnings, retry_of)
         except IntegrityError:  # another request with the same key was faster
             found = None
             if idempotency_key is not None:
@@ -83,28 +87,19 @@ class JobService:
             if found is None:
                 raise
             return found, False
-        self._send(unit_id)
+        self._wake_ups.send(wake_ups)
         return view, True
 
     def replay(self, idempotency_key: str, *, project: str = DEFAULT_PROJECT, body_digest: str) -> JobView | None:
         """The job that this key created with this body; `None` for a fresh key. Raises as `submit` does."""
-        if _KEY.fullmatch(idempotency_key) is None:
-            raise SpecError(
-                "an idempotency key is 1 to 255 printable ASCII characters",
-                code="idempotency.key",
-                hint="a random UUID is a good one",
-            )
+        check_key(idempotency_key)
         with self._database.read() as session:
             jobs = JobRepository(session)
             row = jobs.by_idempotency_key(idempotency_key, project=project)
             if row is None:
                 return None
-            if row.body_digest != body_digest:
-                raise IdempotencyError(
-                    "this idempotency key was used with another body",
-                    hint=f"take a new key; the first body created {row.id}",
-                )
-            return _view(session, row)
+            check_same_body(row, body_digest)
+            return view_of(session, row)
 
     def cancel(self, job_id: str, *, project: str = DEFAULT_PROJECT) -> JobView:
         """Ask the job to stop. One that waits ends at once; one that runs is `cancelling` until its process is gone.
@@ -112,23 +107,17 @@ class JobService:
         Doing it twice is fine. Raises `ConflictError` (`job.state`) where the job has ended, `NotFoundError`.
         """
         with self._database.write() as session:
-            row = JobRepository(session).lock(job_id, project=project)
-            if row is None:
-                raise _not_found(job_id)
-            ledger = Ledger(session, row, now(session))
-            row.desired = "cancel"
-            if ledger.move(Action.CANCEL, reason="cancel_requested") is JobStatus.CANCELLED:
-                for unit in UnitRepository(session).of_job(job_id):
-                    unit.state = "cancelled"
+            row = lock_existing(session, job_id, project)
+            cancel_locked(session, row, now(session))
             session.flush()
-            return _view(session, row)
+            return view_of(session, row)
 
     # Looking
 
     def get(self, job_id: str, *, project: str = DEFAULT_PROJECT) -> JobView:
         """The job; `NotFoundError` (`job.not_found`) where this project has none of that id."""
         with self._database.read() as session:
-            return _view(session, _existing(session, job_id, project))
+            return view_of(session, _existing(session, job_id, project))
 
     def list_jobs(
         self,
@@ -149,8 +138,21 @@ class JobService:
 
     def last_seq(self, job_id: str, *, project: str = DEFAULT_PROJECT) -> int:
         """The number of the job's newest event."""
+        return self.pulse(job_id, project=project).last_seq
+
+    def pulse(self, job_id: str, *, project: str = DEFAULT_PROJECT) -> JobPulse:
+        """The little of `get` that changes with every event; as cheap as a read can be."""
         with self._database.read() as session:
-            return _existing(session, job_id, project).last_seq
+            return _pulse(session, job_id, project)
+
+    def follow(
+        self, job_id: str, *, project: str = DEFAULT_PROJECT, after: int, limit: int
+    ) -> tuple[JobPulse, Page[EventView]]:
+        """`pulse` and `events` in one transaction, in this order: where the job had ended, the page misses no event."""
+        with self._database.read() as session:
+            pulse = _pulse(session, job_id, project)
+            page = _events(session, job_id, after=after, limit=limit, types=None)
+        return pulse, page
 
     def events(
         self,
@@ -164,9 +166,7 @@ class JobService:
         """Ascending from `after` (exclusive); `next_after` is the last number shown, `None` for an empty page."""
         with self._database.read() as session:
             _existing(session, job_id, project)
-            rows = EventRepository(session).page(job_id, after=after, limit=limit, types=types)
-        data = tuple(event_view(row) for row in rows[:limit])
-        return Page(data=data, has_more=len(rows) > limit, next_after=str(data[-1].seq) if data else None)
+            return _events(session, job_id, after=after, limit=limit, types=types)
 
     def super_epochs(
         self, job_id: str, *, project: str = DEFAULT_PROJECT, after: int | None = None, limit: int = 100
@@ -239,62 +239,46 @@ class JobService:
         idempotency_key: str | None,
         digest: str,
         warnings: Sequence[Issue],
-    ) -> tuple[JobView, str]:
+        retry_of: str | None,
+    ) -> tuple[JobView, list[WakeUp]]:
+        new = NewJob(spec=spec, body_digest=digest, idempotency_key=idempotency_key, retry_of=retry_of)
         with self._database.write() as session:
-            moment = now(session)
-            job = JobRow(
-                id=new_id("job", moment),
+            (job,), wake_ups = insert_jobs(
+                session,
+                [new],
                 project=project,
-                status=JobStatus.QUEUED.value,
-                desired="run",
-                attempt=0,
-                spec=spec.resolved(),
-                spec_fingerprint=spec.fingerprint(),
-                warnings=[issue.to_json() for issue in warnings],
-                transitions=[],
-                idempotency_key=idempotency_key,
-                body_digest=digest,
-                last_seq=0,
-                version=0,
-                created_at=moment,
-            )
-            unit = UnitRow(
-                id=new_id("unit", moment),
-                job_id=job.id,
-                super_epoch=0,
-                kind="run",
-                slot=0,
-                state="ready",
-                fence=0,
-                attempt=0,
-                failures=0,
+                moment=now(session),
                 max_attempts=self._max_attempts,
-                run_after=moment,
-                poked_at=moment if self._announce else None,
-                recorded=0,
-                created_at=moment,
+                told=self._wake_ups.are_sent,
+                max_pending=self._max_pending,
+                warnings=warnings,
             )
-            JobRepository(session).add(job, unit)
-            Ledger(session, job, moment).created()
-            session.flush()
-            return _view(session, job), unit.id
-
-    def _send(self, unit_id: str) -> None:
-        if self._announce is None:
-            return
-        try:
-            self._announce(unit_id)
-        except Exception:  # whatever a broker's client raises: the job is safe in the table
-            log.warning("wake-up not sent; a dispatcher will", extra={"unit_id": unit_id}, exc_info=True)
-            with self._database.write() as session:
-                UnitRepository(session).forget_poke(unit_id)
+            return view_of(session, job), wake_ups
 
 
-def _view(session: Session, row: JobRow) -> JobView:
+def cancel_locked(session: Session, row: JobRow, moment: datetime) -> None:
+    """Ask a job that the caller has locked to stop. Raises `ConflictError` (`job.state`) where it has ended."""
+    row.desired = "cancel"
+    Ledger(session, row, moment).move(Action.CANCEL, reason=CANCEL_REQUESTED)
+    for unit in UnitRepository(session).of_job(row.id):
+        if unit.state in ("ready", "waiting", "paused"):  # what is at work is given back; what is done stays
+            unit.state = "cancelled"
+
+
+def view_of(session: Session, row: JobRow) -> JobView:
+    """The row as its view, with its place in the queue."""
     position = None
     if row.status == JobStatus.QUEUED:
         position = JobRepository(session).queue_positions([row.id]).get(row.id)
     return job_view(row, position)
+
+
+def lock_existing(session: Session, job_id: str, project: str) -> JobRow:
+    """The job, locked until the transaction ends; `NotFoundError` where this project has none of that id."""
+    row = JobRepository(session).lock(job_id, project=project)
+    if row is None:
+        raise _not_found(job_id)
+    return row
 
 
 def _existing(session: Session, job_id: str, project: str) -> JobRow:
@@ -302,6 +286,19 @@ def _existing(session: Session, job_id: str, project: str) -> JobRow:
     if row is None:
         raise _not_found(job_id)
     return row
+
+
+def _pulse(session: Session, job_id: str, project: str) -> JobPulse:
+    found = JobRepository(session).pulse(job_id, project=project)
+    if found is None:
+        raise _not_found(job_id)
+    return JobPulse(id=job_id, status=JobStatus(found[0]), last_seq=found[1])
+
+
+def _events(session: Session, job_id: str, *, after: int, limit: int, types: Collection[str] | None) -> Page[EventView]:
+    rows = EventRepository(session).page(job_id, after=after, limit=limit, types=types)
+    data = tuple(event_view(row) for row in rows[:limit])
+    return Page(data=data, has_more=len(rows) > limit, next_after=str(data[-1].seq) if data else None)
 
 
 def _not_found(job_id: str) -> NotFoundError:

@@ -10,6 +10,7 @@ import json
 import logging
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -17,23 +18,45 @@ from sqlalchemy.orm import Session
 
 from core.errors import LeaseLostError
 from core.events import JournalEntry, Progress, RunCompleted
-from core.jobs.lease import Lease, StoredArtifact, backoff_seconds
+from core.jobs.broker import WakeUp
+from core.jobs.checkpoints import CheckpointService
+from core.jobs.ending import MAX_RUNTIME, LeaseEnd, count_runtime
+from core.jobs.lease import Lease, StoredArtifact, StoredEstimate
 from core.jobs.ledger import Ledger
+from core.jobs.logs import LogWriter
+from core.jobs.parts import (
+    ESTIMATE,
+    NODE,
+    RUN,
+    combined_progress,
+    estimates_of,
+    head_of,
+    journal_name,
+    node_of,
+    part_name,
+    token_of,
+)
 from core.jobs.recording import record_entry
 from core.jobs.state import TERMINAL, Action, JobStatus
 from core.persistence import Database
 from core.persistence.engine import now
 from core.persistence.ids import new_id
-from core.persistence.orm import ArtifactRow, UnitRow
-from core.persistence.repositories import JobRepository, UnitRepository
+from core.persistence.orm import ArtifactRow, JobRow, UnitRow
+from core.persistence.repositories import CheckpointRepository, JobRepository, UnitRepository
+from core.persistence.repositories.counters import LEASES_EXPIRED
 from core.settings import EngineSettings
+
+__all__ = ["CHILD_CRASHED", "CHILD_STALLED", "MAX_RUNTIME", "WORKER_LOST", "UnitService"]
 
 log = logging.getLogger(__name__)
 
 WORKER_LOST = "worker_lost"
 CHILD_CRASHED = "child_crashed"
+CHILD_STALLED = "child_stalled"
+_CLAIM_TRIES = 10
+"""How often a claim looks again after another one was faster; a dispatcher announces what is then left."""
 _POKES_PER_PASS = 100
-"""The oldest units come first, so a long queue does not flood the broker with wake-ups nobody can act on."""
+"""The next units come first, so a long queue does not flood the broker with wake-ups nobody can act on."""
 
 
 class UnitService:
@@ -42,35 +65,44 @@ class UnitService:
     def __init__(self, database: Database, engine: EngineSettings) -> None:
         self._database = database
         self._engine = engine
+        self.logs = LogWriter(database)
+        self.checkpoints = CheckpointService(database)
 
     # The life of a lease
 
-    def claim(self, unit_id: str, owner: str) -> Lease | None:
-        """Take the unit; `None` where it is not ready (any more): a late or doubled wake-up, or a faster worker."""
+    def devices_of_next(self, queues: Collection[str], *, at_most: int) -> int | None:
+        """The devices that the unit which is next (see `claim_next`) needs, of those that need `at_most` so many."""
+        with self._database.read() as session:
+            return UnitRepository(session).devices_of_next(queues, now(session), at_most)
+
+    def claim_next(
+        self, queues: Collection[str], owner: str, worker_id: str | None = None, *, devices: int | None = None
+    ) -> Lease | None:
+        """Take the ready unit of these queues that is next: the one with the highest priority, of equals the oldest;
+        only one that needs no more `devices`, where that is given.
+
+        `None` where none is ready. A wake-up only says that something is, so a worker that hears one asks for the best
+        there is. Priorities are strict: what has less waits for as long as there is more.
+        """
+        for _ in range(_CLAIM_TRIES):
+            with self._database.write() as session:
+                jobs, moment = JobRepository(session), now(session)
+                found = jobs.lock_next(queues, moment, devices) or jobs.lock_next_estimate(queues, moment, devices)
+                if found is None:
+                    return None
+                lease = self._claim(session, *found, owner, worker_id)
+            if lease is not None:
+                return lease
+        return None
+
+    def claim(self, unit_id: str, owner: str, worker_id: str | None = None) -> Lease | None:
+        """Take this very unit, whatever else waits; `None` where it is not ready (any more)."""
         with self._database.write() as session:
             job = JobRepository(session).lock_of_unit(unit_id)
-            if job is None:
-                return None
-            moment = now(session)
-            unit = UnitRepository(session).claim(
-                unit_id, owner=owner, moment=moment, lease_until=self._lease_until(moment)
-            )
-            if unit is None:
-                return None
-            job.attempt = unit.attempt
-            Ledger(session, job, moment).move(Action.CLAIM, message=f"A worker took the job (attempt {unit.attempt})")
-            return Lease(
-                unit_id=unit.id,
-                job_id=job.id,
-                fence=unit.fence,
-                owner=owner,
-                attempt=unit.attempt,
-                recorded=unit.recorded,
-                spec=job.spec,
-            )
+            return None if job is None else self._claim(session, job, unit_id, owner, worker_id)
 
     def desired(self, lease: Lease) -> str:
-        """What the owner wants, `run` or `cancel`, without renewing the lease. Raises `LeaseLostError`."""
+        """What the owner wants, `run`, `pause` or `cancel`, without renewing the lease. Raises `LeaseLostError`."""
         with self._database.read() as session:
             desired = UnitRepository(session).desired(lease.unit_id, lease.fence)
         if desired is None:
@@ -79,8 +111,8 @@ class UnitService:
 
     def heartbeat(self, lease: Lease, progress: Progress | None = None) -> str:
         """Renew the lease and store where the run is; returns what the owner wants. Raises `LeaseLostError`."""
-        with self._fenced(lease) as (ledger, unit, _):
-            _note_progress(ledger, unit, progress)
+        with self._fenced(lease) as (ledger, unit, session):
+            _note_progress(session, ledger, unit, progress)
             return ledger.job.desired
 
     def record(self, lease: Lease, entries: Sequence[JournalEntry], progress: Progress | None = None) -> str:
@@ -91,8 +123,20 @@ class UnitService:
         """
         with self._fenced(lease) as (ledger, unit, session):
             _record(session, ledger, unit, entries)
-            _note_progress(ledger, unit, progress)
+            _note_progress(session, ledger, unit, progress)
             return ledger.job.desired
+
+    def open_nodes(self, lease: Lease, meeting: str) -> Sequence[WakeUp]:
+        """The run's training waits for the job's other workers at `meeting`: let workers take their units. Returns the
+        wake-ups to be sent. Raises `LeaseLostError`."""
+        with self._fenced(lease) as (ledger, run, session):
+            opened = []
+            for unit in UnitRepository(session).of_job(lease.job_id):
+                if unit.kind == NODE and unit.state == "waiting":
+                    unit.state, unit.run_after, unit.poked_at = "ready", ledger.moment, None
+                    unit.payload = {"meeting": meeting, "token": token_of(run)}
+                    opened.append(WakeUp(unit.id, unit.queue))
+            return opened
 
     # The end of a lease
 
@@ -110,35 +154,59 @@ class UnitService:
             if held is None:
                 return
             ledger, unit = held
-            _note_progress(ledger, unit, progress)
+            _note_progress(session, ledger, unit, progress)
             session.add_all(_artifact_row(lease.job_id, artifact, ledger.moment) for artifact in artifacts)
             unit.state, unit.result = "done", result
+            count_runtime(ledger, unit)
+            LeaseEnd(session, ledger, unit).let_nodes_go("done")
             ledger.job.result = result
+            CheckpointRepository(session).remove_all(lease.job_id)
             ledger.move(Action.START)
             ledger.move(Action.SUCCEED)
+
+    def finish_estimate(
+        self, lease: Lease, estimate: StoredEstimate, progress: Progress | None = None
+    ) -> Sequence[WakeUp]:
+        """One head is estimated, all its entries are recorded, and its losses are in the store.
+
+        Whoever ends the last estimate of a job makes its run ready, in the same transaction; returns the wake-up that
+        is to be sent for it then. Raises `LeaseLostError`.
+        """
+        with self._database.write() as session:
+            held = self._holding(session, lease, settled={"done"})
+            if held is not None:
+                ledger, unit = held
+                _note_progress(session, ledger, unit, progress)
+                LeaseEnd(session, ledger, unit).finish_estimate(asdict(estimate))
+            run = next(unit for unit in UnitRepository(session).of_job(lease.job_id) if unit.kind == RUN)
+            return [WakeUp(run.id, run.queue)] if run.state == "ready" else []
 
     def fail(self, lease: Lease, error: dict[str, Any], *, reason: str) -> None:
         """Trying again would not help: end the job with `error` `{code, message, hint}`."""
         with self._database.write() as session:
             held = self._holding(session, lease, settled={"failed"})
             if held is not None:
-                ledger, unit = held
-                _fail(ledger, unit, error, reason)
+                LeaseEnd(session, *held).fail(error, reason)
 
-    def release(self, lease: Lease, *, reason: str, error: dict[str, Any] | None = None) -> bool:
+    def release(
+        self, lease: Lease, *, reason: str, error: dict[str, Any] | None = None, rest_seconds: float = 0.0
+    ) -> bool:
         """Give the unit back; returns whether it is ready at once for another worker.
 
         Without `error` the worker merely shuts down: the unit is ready at once and no failure is counted. With `error`
         the attempt failed: the unit rests for a while, or the job ends with that error if no attempt is left. A job
-        that is being cancelled is cancelled now.
+        that is being cancelled is cancelled now, one that is being paused is paused, and one that has used up its
+        `max_runtime_seconds` (`reason` may say so: `MAX_RUNTIME`) fails. `rest_seconds`: nobody takes the unit
+        before that, though nothing failed.
         """
         with self._database.write() as session:
-            held = self._holding(session, lease, settled={"ready", "failed", "cancelled"})
+            held = self._holding(session, lease, settled={"ready", "paused", "failed", "cancelled", "waiting", "done"})
             if held is None:
                 return False
             ledger, unit = held
-            self._put_back(ledger, unit, reason, error)
-            return unit.state == "ready" and error is None
+            end = LeaseEnd(session, ledger, unit)
+            end.put_back(reason, error, backoff=self._engine.retry_backoff_seconds, rest=rest_seconds)
+            return unit.state == "ready" and error is None and not rest_seconds
 
     # What needs no lease
 
@@ -148,28 +216,83 @@ class UnitService:
             suspects = [(unit.id, unit.job_id) for unit in UnitRepository(session).expired(now(session))]
         return sum(self._reap_one(unit_id, job_id) for unit_id, job_id in suspects)
 
+    def seconds_until_due(self) -> float | None:
+        """How long until the next lease is over or the next unit has rested; `None` where neither is to come."""
+        with self._database.read() as session:
+            moment = now(session)
+            due = UnitRepository(session).next_due(moment)
+        return None if due is None else (due - moment).total_seconds()
+
     def take_due(self) -> Sequence[str]:
-        """The ready units that somebody should be told of, oldest first; marked as told."""
+        """The ids alone of `take_wake_ups`."""
+        return [wake_up.unit_id for wake_up in self.take_wake_ups()]
+
+    def take_wake_ups(self) -> Sequence[WakeUp]:
+        """The ready units that somebody should be told of, in the order of claims; marked as told."""
         with self._database.write() as session:
             moment = now(session)
             before = moment - timedelta(seconds=self._engine.redispatch_seconds)
-            return UnitRepository(session).poke(moment=moment, poked_before=before, limit=_POKES_PER_PASS)
+            due = UnitRepository(session).poke(moment=moment, poked_before=before, limit=_POKES_PER_PASS)
+            return [WakeUp(unit_id, queue) for unit_id, queue in due]
+
+    def wake_ups_of(self, unit_ids: Collection[str]) -> Sequence[WakeUp]:
+        """For those of the units that are ready."""
+        with self._database.read() as session:
+            return [WakeUp(unit_id, queue) for unit_id, queue in UnitRepository(session).ready_among(unit_ids)]
 
     def not_told(self, unit_id: str) -> None:
         """The wake-up could not be sent: let the next pass try again."""
         with self._database.write() as session:
-            UnitRepository(session).forget_poke(unit_id)
+            UnitRepository(session).forget_pokes([unit_id])
 
     def fence_of_result(self, job_id: str) -> int | None:
         """The fence under which the job succeeded: whose files count."""
         with self._database.read() as session:
-            done = [unit.fence for unit in UnitRepository(session).of_job(job_id) if unit.state == "done"]
+            units = UnitRepository(session).of_job(job_id)
+        done = [unit.fence for unit in units if unit.kind == RUN and unit.state == "done"]
         return done[0] if done else None
 
     def ended(self, job_ids: Collection[str]) -> set[str]:
         """Those of `job_ids` that have ended or are gone: their run directories are of no use any more."""
         with self._database.read() as session:
             return JobRepository(session).terminal_among(job_ids, {status.value for status in TERMINAL})
+
+    def disposable(self, job_ids: Collection[str]) -> set[str]:
+        """Those of `job_ids` whose run directories nobody will ever need: of jobs that succeeded, or that are gone.
+
+        What failed or was cancelled may be retried, from its last checkpoint.
+        """
+        with self._database.read() as session:
+            return set(job_ids) - JobRepository(session).resumable_among(job_ids, {JobStatus.SUCCEEDED.value})
+
+    def _claim(self, session: Session, job: JobRow, unit_id: str, owner: str, worker_id: str | None) -> Lease | None:
+        """Take the unit of a job that the caller has locked; `None` where it is not ready."""
+        moment = now(session)
+        unit = UnitRepository(session).claim(
+            unit_id, owner=owner, worker_id=worker_id, moment=moment, lease_until=self._lease_until(moment)
+        )
+        if unit is None:
+            return None
+        if unit.kind != NODE:  # a job that has helpers is at work already
+            job.attempt = max(job.attempt, unit.attempt)
+            Ledger(session, job, moment).move(Action.CLAIM, message=f"A worker took the job (attempt {unit.attempt})")
+        limit = job.max_runtime_seconds
+        return Lease(
+            unit_id=unit.id,
+            job_id=job.id,
+            fence=unit.fence,
+            owner=owner,
+            attempt=unit.attempt,
+            recorded=unit.recorded,
+            spec=job.spec,
+            retry_of=tuple(JobRepository(session).ancestors(job)),
+            devices=unit.devices,
+            runtime_left_seconds=None if limit is None else max(0.0, limit - job.run_seconds),
+            part=part_name(unit),
+            head=head_of(unit),
+            estimates=estimates_of(unit),
+            node=node_of(unit, job.spec),
+        )
 
     def _reap_one(self, unit_id: str, job_id: str) -> int:
         with self._database.write() as session:
@@ -185,25 +308,12 @@ class UnitService:
                 "message": f"the worker that ran attempt {unit.attempt} stopped answering",
                 "hint": "look for it in the workers' logs; out of memory is the usual cause",
             }
-            self._put_back(Ledger(session, job, moment), unit, WORKER_LOST, error)
+            ledger = Ledger(session, job, moment)
+            end = LeaseEnd(session, ledger, unit)
+            end.put_back(WORKER_LOST, error, backoff=self._engine.retry_backoff_seconds)
+            ledger.count(LEASES_EXPIRED)
             log.warning("lease expired", extra={"unit_id": unit_id, "job_id": job_id, "owner": unit.owner})
             return 1
-
-    def _put_back(self, ledger: Ledger, unit: UnitRow, reason: str, error: dict[str, Any] | None) -> None:
-        unit.owner = unit.lease_until = None
-        if ledger.job.desired == "cancel":
-            unit.state = "cancelled"
-            ledger.move(Action.STOPPED, reason="cancel_requested")
-            return
-        unit.failures += 1 if error else 0
-        if error and unit.failures >= unit.max_attempts:
-            _fail(ledger, unit, error, reason)
-            return
-        rest = backoff_seconds(unit.failures, self._engine.retry_backoff_seconds) if error else 0.0
-        unit.state, unit.error = "ready", error
-        unit.run_after = ledger.moment + timedelta(seconds=rest)
-        unit.poked_at = None
-        ledger.move(Action.RELEASE, reason=reason)
 
     @contextmanager
     def _fenced(self, lease: Lease) -> Iterator[tuple[Ledger, UnitRow, Session]]:
@@ -260,21 +370,20 @@ def _record(session: Session, ledger: Ledger, unit: UnitRow, entries: Sequence[J
             continue
         if entry.number != unit.recorded + 1:
             raise ValueError(f"journal entry {entry.number} follows {unit.recorded}: entries between are missing")
-        record_entry(session, ledger, entry)
+        record_entry(session, ledger, entry, of=journal_name(unit))
         unit.recorded = entry.number
 
 
-def _note_progress(ledger: Ledger, unit: UnitRow, progress: Progress | None) -> None:
-    if progress is None:
+def _note_progress(session: Session, ledger: Ledger, unit: UnitRow, progress: Progress | None) -> None:
+    if progress is None or unit.kind == NODE:
         return
-    current: dict[str, Any] = json.loads(progress.model_dump_json())
+    current: dict[str, Any] | None = json.loads(progress.model_dump_json())
+    if unit.kind == ESTIMATE:
+        if current == unit.progress:
+            return
+        unit.progress = current
+        current = combined_progress(UnitRepository(session).of_job(unit.job_id))
     if current != ledger.job.progress:
         ledger.job.progress = current
         unit.progress_at = ledger.moment
         ledger.touch()
-
-
-def _fail(ledger: Ledger, unit: UnitRow, error: dict[str, Any], reason: str) -> None:
-    unit.state, unit.error = "failed", error
-    if ledger.move(Action.FAIL, reason=reason, message=f"The job failed: {error['message']}") is JobStatus.FAILED:
-        ledger.job.error = error

@@ -24,6 +24,16 @@ class Transition:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class JobPulse:
+    """What somebody who follows a job needs to know of it at every step."""
+
+    id: str
+    status: JobStatus
+    last_seq: int
+    """Of its newest event; final where the job has ended."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JobView:
     """A job as it stands."""
 
@@ -33,13 +43,20 @@ class JobView:
     status: JobStatus
     status_reason: str | None
     desired: str
-    """`run` or `cancel`: what its owner asked for last."""
+    """`run`, `pause` or `cancel`: what its owner asked for last."""
     phase: str | None
     attempt: int
     progress: dict[str, Any] | None
     """`core.events.Progress` as JSON."""
     queue_position: int | None
-    """1-based among the units that wait; `None` when the job does not wait."""
+    """1-based among the units that wait in its queue, in the order of claims; `None` when the job does not wait."""
+    priority: int
+    queue: str
+    max_runtime_seconds: float | None
+    run_seconds: float
+    """How long workers were at work on it, in attempts that are over."""
+    retry_of: str | None
+    """The job that this one goes on from."""
     spec: dict[str, Any]
     spec_fingerprint: str
     dataset_fingerprint: str | None
@@ -96,7 +113,7 @@ class SuperEpochView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricPoint:
-    """One head's loss or accuracy on one part of the data after one epoch."""
+    """One head's loss or one of its metrics on one part of the data after one epoch."""
 
     scope: str
     """`epoch`, `fine_tune` or `test`."""
@@ -104,7 +121,7 @@ class MetricPoint:
     head: str
     split: str
     metric: str
-    """`loss` or `accuracy`."""
+    """`loss`, or a metric of the task: `accuracy`, `mean_average_precision`, `r2`, ..."""
     value: float | None
     se: float | None
     seq: int

@@ -1,4 +1,4 @@
-"""Late fusion with a head per modality and one over all of them (paper, section 2.1): `{head: logits}`.
+"""Encoders, a head per modality and one over all of them (paper, section 2.1): `{head: logits}`.
 
 Shape letters: B = batch, F = features of one encoder, K = classes.
 """
@@ -6,6 +6,7 @@ Shape letters: B = batch, F = features of one encoder, K = classes.
 from __future__ import annotations
 
 import copy
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
@@ -14,24 +15,10 @@ from torch import Tensor, nn
 
 from core.data.dataset import ModalityInfo
 from core.models.encoders import build_encoder
+from core.models.fusion import build_fused_head
+from core.models.heads import Head
 from core.models.seeding import derive
 from core.spec import FUSED, JobSpec
-
-
-class Head(nn.Module):
-    """Dropout, an optional hidden layer, a linear classifier: [B, F] -> [B, K]."""
-
-    def __init__(self, features: int, classes: int, *, hidden: int, dropout: float) -> None:
-        super().__init__()
-        layers: list[nn.Module] = [nn.Dropout(dropout)]
-        if hidden:
-            layers += [nn.Linear(features, hidden), nn.ReLU(), nn.Dropout(dropout)]
-        self.layers = nn.Sequential(*layers, nn.Linear(hidden or features, classes))
-
-    def forward(self, features: Tensor) -> Tensor:
-        """[B, F] -> [B, K]"""
-        logits: Tensor = self.layers(features)
-        return logits
 
 
 class MultimodalClassifier(nn.Module):
@@ -60,7 +47,7 @@ class MultimodalClassifier(nn.Module):
         return self.modalities if FUSED in wanted else tuple(name for name in self.modalities if name in wanted)
 
     def features(self, inputs: Mapping[str, Tensor], modalities: Sequence[str]) -> dict[str, Tensor]:
-        """Each modality's features [B, F]."""
+        """Each modality's features [B, F], as its encoder gives them."""
         return {name: self.encoder(name)(inputs[name]) for name in modalities}
 
     def forward(self, inputs: Mapping[str, Tensor], heads: Sequence[str] | None = None) -> dict[str, Tensor]:
@@ -75,27 +62,41 @@ class MultimodalClassifier(nn.Module):
             for name in heads
         }
 
+    def part(self, heads: Sequence[str]) -> MultimodalClassifier:
+        """These heads and the encoders they read, *sharing* this model's tensors."""
+        return MultimodalClassifier(
+            {name: self.encoder(name) for name in self.reads(heads)}, {name: self.head(name) for name in heads}
+        )
+
     def copy_of(self, heads: Sequence[str]) -> MultimodalClassifier:
         """A deep copy of these heads and of the encoders they read; shares no tensor with this model."""
-        return MultimodalClassifier(
-            {name: copy.deepcopy(self.encoder(name)) for name in self.reads(heads)},
-            {name: copy.deepcopy(self.head(name)) for name in heads},
-        )
+        return copy.deepcopy(self.part(heads))
 
 
 def build_model(spec: JobSpec, modalities: Mapping[str, ModalityInfo], classes: int) -> MultimodalClassifier:
-    """The classifier of a job, initialised from its seed. Every part has its own seed, derived from its name."""
+    """The classifier of a job, initialised from its seed. Every part has its own seed, derived from its name.
+
+    With `mid_concat` the modalities meet before the encoders' last layers: what both the fused and a uni-modal head
+    read ends there, so the last layer belongs to the uni-modal head. The uni-modal network is the same as ever.
+    """
     encoders: dict[str, nn.Module] = {}
     heads: dict[str, nn.Module] = {}
+    joined: dict[str, int] = {}
     by_name = {modality.name: modality.encoder for modality in spec.dataset.modalities}
+    features = {name: by_name[name].features for name in spec.modality_names}
     for name in spec.modality_names:
         with _seeded(derive(spec.seed, "encoder", name)):
-            encoders[name] = build_encoder(modalities[name], by_name[name])
+            encoder = build_encoder(modalities[name], by_name[name])
         with _seeded(derive(spec.seed, "head", name)):
-            heads[name] = Head(by_name[name].features, classes, hidden=0, dropout=spec.model.dropout)
-    width = sum(encoder.features for encoder in by_name.values())
+            head = Head(features[name], classes, hidden=0, dropout=spec.model.dropout)
+        if spec.model.fusion == "mid_concat":
+            encoders[name], joined[name] = encoder.stem, encoder.width
+            heads[name] = nn.Sequential(OrderedDict(last=encoder.last, head=head))
+        else:
+            encoders[name], joined[name] = encoder, features[name]
+            heads[name] = head
     with _seeded(derive(spec.seed, "head", FUSED)):
-        heads[FUSED] = Head(width, classes, hidden=spec.model.hidden, dropout=spec.model.dropout)
+        heads[FUSED] = build_fused_head(spec.model, joined=joined, features=features, classes=classes)
     return MultimodalClassifier(encoders, heads)
 
 

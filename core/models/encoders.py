@@ -1,7 +1,10 @@
 """The built-in encoders: small, and quick on a CPU. Input per sample as in `core.data.ModalityInfo`; output [B, F].
 
-Shape letters: B = batch, C = channels, H = height or mel bands, W = width or frames, S = steps of a series,
-D = length of a vector, F = features.
+Each is a *stem*, which ends in one vector [B, H] per sample, and a *last layer*, H to F. Late fusion joins what the
+last layers give; fusion in the middle joins what the stems give (`core.models.fusion`).
+
+Shape letters: B = batch, C = channels, H = width of a stem's vector (of an image: its height), W = width or frames,
+S = steps of a series, D = length of a vector, F = features.
 """
 
 from __future__ import annotations
@@ -20,10 +23,10 @@ _GRID = 8
 """The CNN's last map is averaged to at most so many cells a side before it is projected."""
 
 
-class ConvEncoder(nn.Module):
-    """Three 3x3 convolutions of stride 2 over [B, C, H, W], mean over a coarse grid, one projection."""
+class ConvStem(nn.Module):
+    """Three 3x3 convolutions of stride 2 over [B, C, H, W], then the mean over a coarse grid: [B, 64 * cells]."""
 
-    def __init__(self, shape: tuple[int, ...], features: int, dropout: float) -> None:
+    def __init__(self, shape: tuple[int, ...]) -> None:
         super().__init__()
         channels, height, width = shape
         blocks: list[nn.Module] = []
@@ -32,20 +35,18 @@ class ConvEncoder(nn.Module):
             channels, height, width = out, math.ceil(height / 2), math.ceil(width / 2)
         self.blocks = nn.Sequential(*blocks)
         self.pool = nn.AvgPool2d((_cell(height), _cell(width)), ceil_mode=True, count_include_pad=False)
-        cells = math.ceil(height / _cell(height)) * math.ceil(width / _cell(width))
-        self.project = nn.Linear(channels * cells, features)
-        self.dropout = nn.Dropout(dropout)
+        self.width = channels * math.ceil(height / _cell(height)) * math.ceil(width / _cell(width))
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, C, H, W] -> [B, F]"""
-        features: Tensor = self.dropout(functional.relu(self.project(self.pool(self.blocks(x)).flatten(1))))
-        return features
+        """[B, C, H, W] -> [B, 64 * cells]"""
+        pooled: Tensor = self.pool(self.blocks(x))
+        return pooled.flatten(1)
 
 
-class SeriesEncoder(nn.Module):
-    """Three convolutions over the steps of [B, S, C]; the mean and the maximum over time are projected."""
+class SeriesStem(nn.Module):
+    """Three convolutions over the steps of [B, S, C], then the mean and the maximum over time: [B, 128]."""
 
-    def __init__(self, shape: tuple[int, ...], features: int, dropout: float) -> None:
+    def __init__(self, shape: tuple[int, ...]) -> None:
         super().__init__()
         _, channels = shape
         blocks: list[nn.Module] = []
@@ -53,19 +54,16 @@ class SeriesEncoder(nn.Module):
             blocks += [nn.Conv1d(channels, out, kernel_size=5, stride=2, padding=2), nn.ReLU()]
             channels = out
         self.blocks = nn.Sequential(*blocks)
-        self.project = nn.Linear(2 * channels, features)
-        self.dropout = nn.Dropout(dropout)
+        self.width = 2 * channels
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, S, C] -> [B, F]"""
+        """[B, S, C] -> [B, 128]"""
         series = self.blocks(x.transpose(1, 2))
-        pooled = torch.cat([series.mean(2), series.amax(2)], dim=1)
-        features: Tensor = self.dropout(functional.relu(self.project(pooled)))
-        return features
+        return torch.cat([series.mean(2), series.amax(2)], dim=1)
 
 
-class VectorEncoder(nn.Module):
-    """Two layers over a vector [B, D] whose last entries may be category codes, which are embedded first."""
+class VectorStem(nn.Module):
+    """A layer over a vector [B, D] whose last entries may be category codes, which are embedded first: [B, F]."""
 
     def __init__(self, shape: tuple[int, ...], features: int, dropout: float, categories: tuple[int, ...] = ()) -> None:
         super().__init__()
@@ -74,31 +72,58 @@ class VectorEncoder(nn.Module):
         self.embeddings = nn.ModuleList(
             nn.Embedding(size, width) for size, width in zip(categories, widths, strict=True)
         )
-        self.layers = nn.Sequential(
-            nn.Linear(self.numbers + sum(widths), features),
-            nn.ReLU(),
-            nn.Dropout(dropout),
-            nn.Linear(features, features),
-            nn.ReLU(),
-            nn.Dropout(dropout),
-        )
+        self.layer = nn.Linear(self.numbers + sum(widths), features)
+        self.dropout = nn.Dropout(dropout)
+        self.width = features
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, D] -> [B, F]"""
         parts = [x[:, : self.numbers]]
         parts += [embed(x[:, self.numbers + k].long()) for k, embed in enumerate(self.embeddings)]
-        features: Tensor = self.layers(torch.cat(parts, dim=1))
+        hidden: Tensor = self.dropout(functional.relu(self.layer(torch.cat(parts, dim=1))))
+        return hidden
+
+
+class LastLayer(nn.Module):
+    """What a stem's vector becomes: [B, H] -> [B, F], rectified."""
+
+    def __init__(self, width: int, features: int, dropout: float) -> None:
+        super().__init__()
+        self.project = nn.Linear(width, features)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """[B, H] -> [B, F]"""
+        features: Tensor = self.dropout(functional.relu(self.project(hidden)))
         return features
 
 
-def build_encoder(info: ModalityInfo, spec: BuiltinEncoder) -> nn.Module:
+class Encoder(nn.Module):
+    """A stem and the last layer."""
+
+    def __init__(self, stem: ConvStem | SeriesStem | VectorStem, features: int, dropout: float) -> None:
+        super().__init__()
+        self.stem = stem
+        self.last = LastLayer(stem.width, features, dropout)
+        self.width = stem.width
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The input of one modality -> [B, F]"""
+        features: Tensor = self.last(self.stem(x))
+        return features
+
+
+def build_encoder(info: ModalityInfo, spec: BuiltinEncoder) -> Encoder:
     """The encoder that `spec` asks for; the spec has made sure that it can read this type of modality."""
     name = BUILTIN_FOR[info.kind] if spec.name == "auto" else spec.name
+    stem: ConvStem | SeriesStem | VectorStem
     if name == "cnn":
-        return ConvEncoder(info.shape, spec.features, spec.dropout)
-    if name == "tcn":
-        return SeriesEncoder(info.shape, spec.features, spec.dropout)
-    return VectorEncoder(info.shape, spec.features, spec.dropout, info.categories)
+        stem = ConvStem(info.shape)
+    elif name == "tcn":
+        stem = SeriesStem(info.shape)
+    else:
+        stem = VectorStem(info.shape, spec.features, spec.dropout, info.categories)
+    return Encoder(stem, spec.features, spec.dropout)
 
 
 def _cell(side: int) -> int:

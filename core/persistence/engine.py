@@ -17,6 +17,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, select
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -119,6 +120,16 @@ class Database:
     def close(self) -> None:
         """Close the pooled connections."""
         self.engine.dispose()
+
+
+def is_outage(error: DBAPIError) -> bool:
+    """Whether the database was away or busy, rather than the statement wrong.
+
+    SQLite calls a missing table operational, too, under the code that it has for whatever has no other.
+    """
+    if getattr(error.orig, "sqlite_errorname", None) == "SQLITE_ERROR":
+        return False
+    return error.connection_invalidated or isinstance(error, OperationalError | InterfaceError)
 
 
 def now(session: Session) -> datetime:

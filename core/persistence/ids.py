@@ -11,7 +11,21 @@ _LENGTH = 26
 
 def new_id(prefix: str, moment: datetime) -> str:
     """An id that sorts by `moment` (milliseconds); 80 random bits keep those of one millisecond apart."""
-    number = (int(moment.timestamp() * 1000) << 80) | secrets.randbits(80)
+    return _written(prefix, _milliseconds(moment) | secrets.randbits(80))
+
+
+def new_ids(prefix: str, moment: datetime, count: int) -> list[str]:
+    """Ids of things made at one `moment` that sort in this order: the random part counts up, as ULID's own monotonic
+    ids do."""
+    first = _milliseconds(moment) | secrets.randbits(79)  # a bit less, so that counting up cannot overflow
+    return [_written(prefix, first + place) for place in range(count)]
+
+
+def _milliseconds(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000) << 80
+
+
+def _written(prefix: str, number: int) -> str:
     digits = []
     for _ in range(_LENGTH):
         number, digit = divmod(number, 32)

@@ -8,30 +8,33 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from pathlib import Path
 from typing import Any
 
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
 from core.persistence.engine import build_engine
 from core.persistence.orm import Base
+from core.persistence.schema import MIGRATIONS, Schema, SchemaError, state_of
 from core.settings import Settings
 
-MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
 _ADVISORY_LOCK = 0x67626C656E64  # "gblend": one process migrates, the others wait and find nothing to do
 
 
 def upgrade(database_url: str) -> None:
-    """Bring the database to the newest revision, if it is not there yet. Safe from many processes at once."""
+    """Bring the database to the newest revision, if it is not there yet. Safe from many processes at once.
+
+    Raises `SchemaError` where it is at a revision that this code does not know: it is newer.
+    """
     engine = build_engine(database_url, pool_size=1)
     try:
         with engine.begin() as connection:
             _serialise(connection)
+            if state_of(connection) is Schema.AHEAD:
+                raise SchemaError(Schema.AHEAD)
             command.upgrade(_config(connection), "head")
     finally:
         engine.dispose()
@@ -42,7 +45,7 @@ def is_current(database_url: str) -> bool:
     engine = build_engine(database_url, pool_size=1)
     try:
         with engine.connect() as connection:
-            return MigrationContext.configure(connection).get_current_revision() == _head()
+            return state_of(connection) is Schema.CURRENT
     finally:
         engine.dispose()
 
@@ -70,10 +73,6 @@ def _config(connection: Connection | None = None) -> Config:
     if connection is not None:
         config.attributes["connection"] = connection
     return config
-
-
-def _head() -> str | None:
-    return ScriptDirectory.from_config(_config()).get_current_head()
 
 
 def main(arguments: list[str]) -> int:

@@ -17,13 +17,18 @@ from core.spec.data import (
 )
 from core.spec.job import JobSpec, canonical_json
 from core.spec.recipe import (
+    EnsembleBlending,
     EqualBlending,
     FixedBlending,
+    MmParetoBlending,
     NaiveBlending,
     OfflineBlending,
+    OgmGeBlending,
     OnlineBlending,
+    UncertaintyBlending,
     UnimodalBlending,
 )
+from core.spec.scheduling import Scheduling
 
 __all__ = [
     "FUSED",
@@ -33,18 +38,23 @@ __all__ = [
     "DatasetSpec",
     "DrawSplit",
     "EmbeddingModality",
+    "EnsembleBlending",
     "EqualBlending",
     "FixedBlending",
     "Holdout",
     "ImageModality",
     "JobSpec",
     "ManifestSource",
+    "MmParetoBlending",
     "Modality",
     "NaiveBlending",
     "OfflineBlending",
+    "OgmGeBlending",
     "OnlineBlending",
+    "Scheduling",
     "TabularModality",
     "TimeseriesModality",
+    "UncertaintyBlending",
     "UnimodalBlending",
     "canonical_json",
 ]

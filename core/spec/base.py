@@ -15,6 +15,8 @@ from core.attribute_docs import DocumentedModel
 
 FUSED = "fused"
 """The name of the head over the concatenated features; no modality may be called so."""
+FINE_TUNED, AVERAGE, POOL = "fused_fine_tuned", "heads_average", "heads_pool"
+"""What else a model may answer with, beside its heads; no modality may be called so."""
 
 Int = Annotated[int, Strict()]
 Float = Annotated[float, Strict()]

@@ -9,7 +9,22 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from core.spec.base import FUSED, ColumnName, Float, Fraction, Int, Name, Positive, Seed, SpecModel, Uri, misplaced
+from core.spec.base import (
+    AVERAGE,
+    FINE_TUNED,
+    FUSED,
+    POOL,
+    ColumnName,
+    Float,
+    Fraction,
+    Int,
+    Name,
+    Positive,
+    Seed,
+    SpecModel,
+    Uri,
+    misplaced,
+)
 
 
 class ManifestSource(SpecModel):
@@ -34,11 +49,25 @@ class ArraysSource(SpecModel):
 Source = Annotated[ManifestSource | ArraysSource, Field(discriminator="type")]
 
 
+TargetType = Literal["multiclass", "binary", "multilabel", "regression"]
+
+
 class Target(SpecModel):
     """What is to be predicted."""
 
     column: ColumnName
-    type: Literal["multiclass", "binary"] = "multiclass"
+    type: TargetType = "multiclass"
+    """`multiclass`: one of several classes. `binary`: one of two; the second in order (`1`, `true`, `yes`) is the
+    positive one. `multilabel`: any number of labels per row, as a list, as a text with a separator, or as a
+    two-dimensional npz array of 0 and 1, a column per label. `regression`: a number."""
+    separator: Annotated[str, Field(min_length=1, max_length=8)] | None = None
+    """Multilabel: what stands between two labels in a text. Left out: `;`."""
+
+    @model_validator(mode="after")
+    def _separates_labels(self) -> Target:
+        if self.separator is not None and self.type != "multilabel":
+            raise misplaced(f"a separator is for the type 'multilabel', not {self.type!r}", "separator")
+        return self
 
 
 class BuiltinEncoder(SpecModel):
@@ -232,6 +261,8 @@ class DatasetSpec(SpecModel):
             at = ("modalities", k, modality.type, "name")
             if modality.name == FUSED:
                 raise misplaced(f"no modality may be called {FUSED!r}: it is the name of the joint head", *at)
+            if modality.name in (FINE_TUNED, AVERAGE, POOL):
+                raise misplaced(f"no modality may be called {modality.name!r}: it is the name of an answer", *at)
             if modality.name in seen:
                 raise misplaced(f"two modalities are called {modality.name!r}; names must differ", *at)
             seen.add(modality.name)

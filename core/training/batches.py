@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from core.data.dataset import PreparedData
+from core.training.distributed import ALONE, Ranks
 
 Rows = NDArray[np.int64]
 
@@ -20,49 +21,107 @@ MEASURE_BATCH = 512
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Inputs by modality, each [B, ...], and class indices [B]."""
+    """Inputs by modality, each [B, ...], and targets [B], or [B, K] of labels (`PreparedData.targets`).
+
+    Where several processes train, these are the rows that this one has of the `whole` batch, perhaps none.
+    """
 
     inputs: dict[str, Tensor]
     targets: Tensor
+    whole: int | None = None
+    """Rows that all processes have together; None: these are all."""
+    ranks: Ranks = ALONE
 
     def __len__(self) -> int:
         return int(self.targets.shape[0])
 
+    @property
+    def total(self) -> int:
+        """Rows of the whole batch."""
+        return len(self) if self.whole is None else self.whole
 
-def no_tick(_samples: int) -> None:
-    """A tick that nobody listens to."""
+    @property
+    def share(self) -> float:
+        """What part of the whole batch this process has: over all processes these sum to 1."""
+        return len(self) / self.total
+
+
+class InOrder:
+    """One pass over rows as they stand, of which every process looks at its own, to be iterated once."""
+
+    def __init__(self, batches: Iterable[Batch], rows: int | None = None, ranks: Ranks = ALONE) -> None:
+        """`rows` of all processes together; a process that is alone need not say."""
+        self._batches = batches
+        self._rows = rows
+        self._ranks = ranks
+
+    def __iter__(self) -> Iterator[Batch]:
+        return iter(self._batches)
+
+    def together(self, parts: Sequence[Tensor]) -> Tensor:
+        """What was computed per row [N, ...], for all rows in their order, from what each batch gave this process."""
+        own = torch.cat(list(parts))
+        return self._ranks.gather(own, len(own) if self._rows is None else self._rows)
 
 
 class Batches:
     """Cuts prepared data into batches on a device. The last batch of a pass may be smaller; no row is dropped."""
 
-    def __init__(self, data: PreparedData, device: torch.device, batch_size: int) -> None:
+    def __init__(self, data: PreparedData, device: torch.device, batch_size: int, ranks: Ranks = ALONE) -> None:
+        self.ranks = ranks
         self._data = data
         self._device = device
         self._batch_size = batch_size
 
-    def shuffled(self, rows: Rows, seed: int) -> Iterator[Batch]:
-        """One pass over `rows` in the order that `seed` gives: a new seed per epoch is the whole sampler state."""
-        yield from self._cut(np.random.default_rng(seed).permutation(rows), self._batch_size)
+    def shuffled(self, rows: Rows, seed: int, done: int = 0) -> Iterator[Batch]:
+        """One pass over `rows` in the order that `seed` gives, without its first `done` batches: none of their rows is
+        decoded. Seed and number are the whole sampler state.
 
-    def in_order(self, rows: Rows) -> Iterator[Batch]:
-        """One pass over `rows` as they stand, for measuring."""
-        yield from self._cut(rows, MEASURE_BATCH)
+        Every process gets its share of each batch.
+        """
+        order = np.random.default_rng(seed).permutation(rows)
+        for start in range(done * self._batch_size, len(order), self._batch_size):
+            whole = order[start : start + self._batch_size]
+            chosen = whole[self.ranks.share(len(whole))]
+            yield Batch(self._inputs(chosen), self._tensor(self._data.targets[chosen]), len(whole), self.ranks)
 
-    def _cut(self, rows: Rows, size: int) -> Iterator[Batch]:
-        for start in range(0, len(rows), size):
-            chosen = rows[start : start + size]
-            yield Batch(
-                {name: self._tensor(array) for name, array in self._data.batch(chosen).items()},
-                self._tensor(self._data.targets[chosen]),
-            )
+    def per_pass(self, rows: Rows) -> int:
+        """How many batches one pass over `rows` has."""
+        return -(-len(rows) // self._batch_size)
+
+    def passes(self, rows: Rows, seeds: Iterable[int], done: int = 0) -> Iterator[Batch]:
+        """A pass over `rows` for every seed, one after another, without the first `done` batches of them all."""
+        per_pass = self.per_pass(rows)
+        for index, seed in enumerate(seeds):
+            skipped = min(max(done - index * per_pass, 0), per_pass)
+            yield from self.shuffled(rows, seed, skipped)
+
+    def in_order(self, rows: Rows, donors: Mapping[str, Rows] | None = None) -> InOrder:
+        """One pass over `rows` as they stand, for measuring.
+
+        A modality that `donors` names takes its inputs from those rows instead (as many as `rows`).
+        """
+        places = self.ranks.places(len(rows))
+        others = {name: given[places] for name, given in (donors or {}).items()}
+        return InOrder(self._in_order(rows[places], others), len(rows), self.ranks)
+
+    def _in_order(self, rows: Rows, donors: Mapping[str, Rows]) -> Iterator[Batch]:
+        for start in range(0, len(rows), MEASURE_BATCH):
+            chosen = rows[start : start + MEASURE_BATCH]
+            inputs = self._inputs(chosen)
+            for name, others in donors.items():
+                inputs[name] = self._tensor(self._data.batch(others[start : start + MEASURE_BATCH])[name])
+            yield Batch(inputs, self._tensor(self._data.targets[chosen]))
+
+    def _inputs(self, rows: Rows) -> dict[str, Tensor]:
+        return {name: self._tensor(array) for name, array in self._data.batch(rows).items()}
 
     def _tensor(self, array: NDArray[np.float32] | NDArray[np.int64]) -> Tensor:
         return torch.from_numpy(array).to(self._device)
 
 
 def with_tick(batches: Iterator[Batch], tick: Callable[[int], None]) -> Iterator[Batch]:
-    """Tells `tick` the size of each batch once it has been worked on."""
+    """Tells `tick` the size of each whole batch once it has been worked on."""
     for batch in batches:
         yield batch
-        tick(len(batch))
+        tick(batch.total)

@@ -2,14 +2,18 @@
 
     checkpoints/00000012/tensors.safetensors    parameters, optimizer states, random streams, losses of an open estimate
     checkpoints/00000012/state.json             counters, digest of the tensors, journal position, staged events
+    checkpoints/00000012.00000345/...           the same, 345 steps into the pass that follows
 
-The number is that of the last event it knows. Sampler state is the epoch counters: orders are derived from seeds.
+A name is a place in the run: the number of the last event that is known there, and within a pass the steps of it that
+are done. So names sort as the run goes on, whichever attempt wrote them. Sampler state is the counters: orders are
+derived from seeds.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,8 +28,11 @@ from core.errors import CheckpointError
 from core.training.files import sha256_of, sync_folder, write_durable
 from core.training.journal import Journal, first_lines
 
-FORMAT = 1
+FORMAT = 2
+_READABLE = (1, FORMAT)
+"""Format 1 knew no pass under way; otherwise it is the same."""
 FOLDER = "checkpoints"
+_NAME = re.compile(r"[0-9]{8,}(?:\.[0-9]{8,})?")
 KEPT = 2
 """How many checkpoints stay: the newest, and one to fall back to."""
 
@@ -35,11 +42,17 @@ class Checkpoint:
     """A checkpoint that was read and found whole."""
 
     number: int
+    """Of the last event that it knows."""
     identity: dict[str, str]
     counters: dict[str, Any]
     tensors: dict[str, Tensor]
     journal: list[bytes]
     """Every line of the journal up to and including event `number`."""
+
+    @property
+    def place(self) -> int:
+        """Where in the run it was taken, as one number that grows with it."""
+        return (self.number << 32) + int(self.counters.get("under_way", {}).get("done", 0))
 
 
 def save(
@@ -47,7 +60,8 @@ def save(
 ) -> Path:
     """Writes a checkpoint and removes all but the newest two. `identity` is compared before anything is resumed."""
     folder = run_dir / FOLDER
-    final = folder / f"{journal.number:08d}"
+    done = counters["under_way"]["done"]
+    final = folder / (f"{journal.number:08d}.{done:08d}" if done else f"{journal.number:08d}")
     temporary = folder / f".{final.name}.{os.getpid()}"
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
@@ -91,7 +105,7 @@ def load(path: Path, identity: dict[str, str]) -> Checkpoint:
         digest = sha256_of(path / "tensors.safetensors")
     except (OSError, ValueError) as error:
         raise CheckpointError(f"checkpoint {path.name} cannot be read: {error}") from error
-    if state.get("format") != FORMAT or digest != state.get("sha256"):
+    if state.get("format") not in _READABLE or digest != state.get("sha256"):
         raise CheckpointError(f"checkpoint {path.name} is damaged or of another format", code="checkpoint.damaged")
     if state["identity"] != identity:
         raise CheckpointError(f"checkpoint {path.name} is of another run", code="checkpoint.foreign")
@@ -105,9 +119,22 @@ def load(path: Path, identity: dict[str, str]) -> Checkpoint:
     )
 
 
+def pack(found: Checkpoint) -> bytes:
+    """A checkpoint as bytes for another machine, without its journal, which the first process alone goes on with."""
+    state = json.dumps({"number": found.number, "counters": found.counters}, allow_nan=False)
+    return safetensors.torch.save(found.tensors, metadata={"state": state})
+
+
+def unpack(content: bytes, identity: dict[str, str]) -> Checkpoint:
+    """The inverse of `pack`."""
+    length = int.from_bytes(content[:8], "little")
+    state = json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["state"])
+    return Checkpoint(state["number"], identity, state["counters"], safetensors.torch.load(content), [])
+
+
 def _folders(run_dir: Path) -> list[Path]:
     """Finished checkpoint folders, newest first."""
     folder = run_dir / FOLDER
     if not folder.is_dir():
         return []
-    return sorted((path for path in folder.iterdir() if path.name.isdigit()), key=lambda p: p.name, reverse=True)
+    return sorted((path for path in folder.iterdir() if _NAME.fullmatch(path.name)), key=lambda p: p.name, reverse=True)

@@ -4,40 +4,62 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from core.blend import Decision, HeadWeight, SuperEpoch
+from core.blend import Decision, HeadWeight, Steering, SuperEpoch, starved
 from core.events import Cost, HeadEstimate, SuperEpochWeights
 from core.events.types import finite
-from core.spec import FUSED, FixedBlending, NaiveBlending
+from core.spec import (
+    FUSED,
+    EnsembleBlending,
+    FixedBlending,
+    NaiveBlending,
+    OfflineBlending,
+    OgmGeBlending,
+    OnlineBlending,
+)
 from core.spec.recipe import Blending
 
 
-def estimated(now: SuperEpoch, decision: Decision, spent: Mapping[str, float]) -> SuperEpochWeights:
-    """Weights that follow from an estimate which cost `spent` (`seconds`, `samples`)."""
+def estimated(
+    now: SuperEpoch,
+    decision: Decision,
+    spent: Mapping[str, float],
+    flags: Mapping[str, tuple[str, ...]] | None = None,
+) -> SuperEpochWeights:
+    """Weights that follow from an estimate which cost `spent` (`seconds`, `samples`, `measured`).
+
+    `flags` are the estimator's own, by head; the decision's stand before them.
+    """
     return SuperEpochWeights(
         super_epoch=now.index,
         first_epoch=now.first_epoch,
         epochs=now.epochs,
         policy=decision.policy,
-        heads=tuple(_estimated(head, found) for head, found in decision.heads.items()),
+        heads=tuple(_estimated(head, found, (flags or {}).get(head, ())) for head, found in decision.heads.items()),
         alternatives=decision.alternatives,
         degenerate=decision.degenerate,
         reason=decision.reason,
-        cost=Cost(seconds=spent["seconds"], samples=int(spent["samples"])),
+        cost=cost_of(spent),
     )
 
 
-def given(now: SuperEpoch, policy: str, weights: Mapping[str, float]) -> SuperEpochWeights:
-    """The weights of a strategy that estimates nothing."""
+def given(
+    now: SuperEpoch, policy: str, weights: Mapping[str, float], spent: Mapping[str, float] | None = None
+) -> SuperEpochWeights:
+    """Weights without an estimate; `spent` where the model was looked at for the sake of a later one."""
     return SuperEpochWeights(
         super_epoch=now.index,
         first_epoch=now.first_epoch,
         epochs=now.epochs,
         policy=policy,
-        heads=tuple(_not_estimated(head, weight) for head, weight in weights.items()),
+        heads=tuple(
+            # Weights chosen by hand can starve the fused head; a strategy that leaves it out means to.
+            _not_estimated(head, weight, ("starved",) if policy == "fixed" and _starves(head, weights) else ())
+            for head, weight in weights.items()
+        ),
         alternatives={},
         degenerate=False,
         reason=None,
-        cost=Cost(seconds=0.0, samples=0),
+        cost=Cost(seconds=0.0, samples=0) if spent is None else cost_of(spent),
     )
 
 
@@ -46,12 +68,36 @@ def constant_weights(blending: Blending, heads: Sequence[str]) -> tuple[str, dic
     if isinstance(blending, FixedBlending):
         total = sum(blending.weights.values())
         return "fixed", {head: blending.weights.get(head, 0.0) / total for head in heads}
-    if isinstance(blending, NaiveBlending):
-        return "naive", {head: float(head == FUSED) for head in heads}
+    if isinstance(blending, NaiveBlending | OgmGeBlending):
+        return blending.strategy, {head: float(head == FUSED) for head in heads}
+    if isinstance(blending, EnsembleBlending):
+        return blending.strategy, {head: float(head != FUSED) / (len(heads) - 1) for head in heads}
     return blending.strategy, dict.fromkeys(heads, 1.0 / len(heads))
 
 
-def _estimated(head: str, found: HeadWeight) -> HeadEstimate:
+def warm_up(heads: Sequence[str]) -> tuple[str, dict[str, float]]:
+    """The name and the weights of the epochs before the first estimate (`blending.warm_up`): equal ones."""
+    return "warm_up", dict.fromkeys(heads, 1.0 / len(heads))
+
+
+def steering(blending: OfflineBlending | OnlineBlending, heads: Sequence[str]) -> Steering:
+    """How a strategy turns its estimates into weights."""
+    floor = blending.floor if isinstance(blending.floor, dict) else dict.fromkeys(heads, blending.floor)
+    return Steering(
+        policy=blending.policy,
+        cap_noise=blending.cap_noise,
+        smoothing=blending.smoothing if isinstance(blending, OnlineBlending) else 0.0,
+        floors={head: share / len(heads) for head, share in floor.items()},
+        joint=FUSED,
+    )
+
+
+def cost_of(spent: Mapping[str, float]) -> Cost:
+    """What `Counters` hold, as an event part."""
+    return Cost(seconds=spent["seconds"], samples=int(spent["samples"]), measured=int(spent["measured"]))
+
+
+def _estimated(head: str, found: HeadWeight, flags: tuple[str, ...]) -> HeadEstimate:
     measured = found.overfitting
     return HeadEstimate(
         head=head,
@@ -69,11 +115,15 @@ def _estimated(head: str, found: HeadWeight) -> HeadEstimate:
         weight_low=found.low,
         weight_high=found.high,
         learnt=measured.learnt,
-        flags=found.flags,
+        flags=(*found.flags, *flags),
     )
 
 
-def _not_estimated(head: str, weight: float) -> HeadEstimate:
+def _starves(head: str, weights: Mapping[str, float]) -> bool:
+    return head == FUSED and starved(weights[head], len(weights))
+
+
+def _not_estimated(head: str, weight: float, flags: tuple[str, ...]) -> HeadEstimate:
     return HeadEstimate(
         head=head,
         train_before=None,
@@ -90,5 +140,5 @@ def _not_estimated(head: str, weight: float) -> HeadEstimate:
         weight_low=None,
         weight_high=None,
         learnt=False,
-        flags=("not_estimated",),
+        flags=("not_estimated", *flags),
     )

@@ -12,8 +12,8 @@ import torch
 _PACKAGES = ("gblend", "torch", "numpy", "safetensors", "pillow", "soundfile", "soxr", "pyarrow", "pydantic")
 
 
-def environment(device: torch.device) -> dict[str, Any]:
-    """JSON for `run.started`. Names no host and no user."""
+def environment(device: torch.device, processes: int = 1) -> dict[str, Any]:
+    """JSON for `run.started`, of a run in so many processes. Names no host and no user."""
     return {
         "git_sha": os.environ.get("GBLEND_GIT_SHA"),
         "python": platform.python_version(),
@@ -21,6 +21,7 @@ def environment(device: torch.device) -> dict[str, Any]:
         "torch": torch.__version__,
         "cuda": torch.version.cuda,
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        "processes": processes,
         "threads": torch.get_num_threads(),
         "packages": {name: version for name in _PACKAGES if (version := _version(name)) is not None},
     }

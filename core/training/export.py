@@ -9,15 +9,18 @@ artifacts/super_epochs.json    weights, G, O, OGR with errors, per super-epoch a
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import safetensors.torch
 
-from core.events import ArtifactWritten, Measurement
+from core.events import ArtifactWritten, Contribution, Forgotten, Measurement
+from core.spec.base import FINE_TUNED
+from core.training.answer import Answer
 from core.training.environment import environment
 from core.training.files import sha256_of, sync_folder, write_durable
-from core.training.fine_tune import FINE_TUNED
+from core.training.objective import class_weights
 from core.training.session import Session
 
 FOLDER = "artifacts"
@@ -28,9 +31,12 @@ def write_artifacts(
     session: Session,
     run_dir: Path,
     *,
-    answer: str,
+    answer: Answer,
     test: tuple[Measurement, ...],
     selection: tuple[Measurement, ...],
+    contributed: tuple[Contribution, ...],
+    lost: tuple[Forgotten, ...],
+    flags: tuple[str, ...],
 ) -> tuple[ArtifactWritten, ...]:
     """Writes the files and says what they are. Seconds stay out of them: equal runs leave equal bytes."""
     folder = run_dir / FOLDER
@@ -41,7 +47,10 @@ def write_artifacts(
             parameters[f"head_{FINE_TUNED}.{name}"] = value.detach().cpu().contiguous()
     history = [{key: value for key, value in entry.items() if key != "cost"} for entry in session.counters.history]
     metrics = {
-        "answer": answer,
+        "answer": asdict(answer),
+        "contributions": [found.model_dump(mode="json") for found in contributed],
+        "forgotten": [found.model_dump(mode="json") for found in lost],
+        "flags": list(flags),
         "test": [measured.model_dump(mode="json") for measured in test],
         "selection": [measured.model_dump(mode="json") for measured in selection],
         "samples": {phase: spent["samples"] for phase, spent in session.counters.cost.items()},
@@ -68,14 +77,18 @@ def write_artifacts(
     return tuple(written)
 
 
-def _card(session: Session, answer: str) -> dict[str, Any]:
+def _card(session: Session, answer: Answer) -> dict[str, Any]:
     data = session.data
     return {
         "format": MODEL_FORMAT,
         "spec": session.spec.resolved(),
         "spec_fingerprint": session.spec.fingerprint(),
         "dataset_fingerprint": data.fingerprint,
+        "task": data.task,
+        "metric": session.objective.metrics.primary,
         "classes": list(data.classes),
+        "target_scale": None if data.target_scale is None else asdict(data.target_scale),
+        "class_weights": class_weights(data, session.spec.training.loss),
         "modalities": {
             name: {"kind": info.kind, "shape": list(info.shape), "categories": list(info.categories)}
             for name, info in data.modalities.items()
@@ -83,8 +96,9 @@ def _card(session: Session, answer: str) -> dict[str, Any]:
         "preprocessing": data.preprocessing,
         "heads": list(session.heads),
         "weights": session.counters.weights,
-        "answer": answer,
-        "environment": environment(session.device),
+        "answer": answer.head,
+        "pool": answer.pool,
+        "environment": environment(session.device, session.ranks.size),
     }
 
 

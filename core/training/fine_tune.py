@@ -15,51 +15,87 @@ from torch import Tensor, nn
 
 from core.models.classifier import MultimodalClassifier
 from core.models.seeding import derive
-from core.spec import FUSED
+from core.spec.base import FINE_TUNED, FUSED
 from core.spec.recipe import TrainingSpec
-from core.training.batches import Batch, Batches, Rows
+from core.training.batches import Batch, InOrder
+from core.training.distributed import ALONE, Ranks
 from core.training.learner import Learner, train_pass
+from core.training.measure import measuring
 from core.training.rng import RngStream
+from core.training.rules import Rule
 
-FINE_TUNED = "fused_fine_tuned"
 _FEATURES = "features"
 
 
-class FineTune:
-    """A copy of the fused head, its optimizer, and the frozen features [N, sum of F] of the training rows."""
+class FrozenHead:
+    """A head, its optimizer, and the frozen features [N, F] that it is trained on."""
 
     def __init__(
         self,
-        model: MultimodalClassifier,
-        batches: Batches,
-        rows: Rows,
+        head: nn.Module,
+        features: Tensor,
+        targets: Tensor,
         *,
+        name: str,
+        rule: Rule,
         training: TrainingSpec,
         seed: int,
         device: torch.device,
+        ranks: Ranks = ALONE,
     ) -> None:
+        self.head = head
+        self._name = name
         self._seed = seed
+        self._ranks = ranks
         self._batch_size = training.batch_size
-        self._features, self._targets = _frozen_features(model, batches.in_order(rows))
-        self.head = copy.deepcopy(model.head(FUSED))
+        self._features, self._targets = features, targets
         self.learner = Learner(
-            _OneHead(self.head),
-            {FINE_TUNED: 1.0},
+            _OneHead(head),
+            {name: 1.0},
+            rule=rule,
             optimizer=training.optimizer,
-            rng=RngStream(derive(seed, "rng", FINE_TUNED), device),
+            rng=RngStream(derive(seed, "rng", name), device, ranks),
             max_grad_norm=training.max_grad_norm,
         )
 
-    def train_epoch(self, epoch: int, tick: Callable[[int], None]) -> int:
-        """One pass over the features in an order of its own; returns the samples processed."""
-        return train_pass([self.learner], self._shuffled(derive(self._seed, "order", FINE_TUNED, epoch), tick))
+    def train_epoch(self, epoch: int, tick: Callable[[int], None], done: int = 0) -> int:
+        """One pass over the features in an order of its own, without its first `done` batches; returns the samples
+        processed."""
+        return train_pass([self.learner], self._shuffled(derive(self._seed, "order", self._name, epoch), tick, done))
 
-    def _shuffled(self, seed: int, tick: Callable[[int], None]) -> Iterator[Batch]:
+    def _shuffled(self, seed: int, tick: Callable[[int], None], done: int) -> Iterator[Batch]:
         order = np.random.default_rng(seed).permutation(len(self._targets))
-        for start in range(0, len(order), self._batch_size):
-            chosen = torch.from_numpy(order[start : start + self._batch_size]).to(self._targets.device)
-            yield Batch({_FEATURES: self._features[chosen]}, self._targets[chosen])
-            tick(len(chosen))
+        for start in range(done * self._batch_size, len(order), self._batch_size):
+            whole = order[start : start + self._batch_size]
+            chosen = torch.from_numpy(whole[self._ranks.share(len(whole))]).to(self._targets.device)
+            yield Batch({_FEATURES: self._features[chosen]}, self._targets[chosen], len(whole), self._ranks)
+            tick(len(whole))
+
+
+def fine_tuned(
+    model: MultimodalClassifier,
+    batches: InOrder,
+    *,
+    rule: Rule,
+    training: TrainingSpec,
+    seed: int,
+    device: torch.device,
+    ranks: Ranks = ALONE,
+) -> FrozenHead:
+    """A copy of the fused head over the frozen features [N, sum of F] of all modalities, before its first epoch."""
+    features, targets = frozen_features(model, batches, model.modalities)
+    head = copy.deepcopy(model.head(FUSED))
+    return FrozenHead(
+        head,
+        features,
+        targets,
+        name=FINE_TUNED,
+        rule=rule,
+        training=training,
+        seed=seed,
+        device=device,
+        ranks=ranks,
+    )
 
 
 class WithFineTuned(nn.Module):
@@ -90,14 +126,11 @@ class _OneHead(nn.Module):
         return {name: self.head(inputs[_FEATURES]) for name in heads}
 
 
-def _frozen_features(model: MultimodalClassifier, batches: Iterator[Batch]) -> tuple[Tensor, Tensor]:
-    """Concatenated features [N, sum of F] and targets [N], in eval mode; the model's mode is restored."""
+def frozen_features(model: MultimodalClassifier, batches: InOrder, modalities: Sequence[str]) -> tuple[Tensor, Tensor]:
+    """Concatenated features [N, sum of F] of these modalities, in eval mode, and their targets."""
     features, targets = [], []
-    training = model.training
-    model.eval()
-    with torch.no_grad():
+    with measuring(model):
         for batch in batches:
-            features.append(torch.cat(list(model.features(batch.inputs, model.modalities).values()), dim=1))
+            features.append(torch.cat(list(model.features(batch.inputs, modalities).values()), dim=1))
             targets.append(batch.targets)
-    model.train(training)
-    return torch.cat(features), torch.cat(targets)
+    return batches.together(features), batches.together(targets)

@@ -9,6 +9,7 @@ import stat
 import sys
 import threading
 from collections.abc import Callable
+from types import FrameType
 
 _PR_SET_PDEATHSIG = 1
 
@@ -26,10 +27,27 @@ def die_with_parent() -> None:
 
 
 def stop_flag() -> Callable[[], bool]:
-    """A function that says whether SIGTERM has come."""
-    event = threading.Event()
-    signal.signal(signal.SIGTERM, lambda _signal, _frame: event.set())
-    return event.is_set
+    """A function that says whether SIGTERM has come.
+
+    Until it is asked for the first time there is nothing to save, and nobody would look: torch is being imported, the
+    data are decoded, which may take minutes. SIGTERM ends the process at once then, with the exit code of a run that
+    can be resumed.
+    """
+    is_asked = has_come = False
+
+    def on_signal(_signal: int, _frame: FrameType | None) -> None:
+        nonlocal has_come
+        if not is_asked:
+            os._exit(os.EX_TEMPFAIL)
+        has_come = True
+
+    def should_stop() -> bool:
+        nonlocal is_asked
+        is_asked = True
+        return has_come
+
+    signal.signal(signal.SIGTERM, on_signal)
+    return should_stop
 
 
 def _watch_input() -> None:

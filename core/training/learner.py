@@ -1,4 +1,4 @@
-"""A module with its optimizer, its weights and its own stream of randomness: all that a training step touches.
+"""A module with its optimizer, rule, weights and stream of randomness: all that a training step touches.
 
 The live model, each copy that an estimate trains, and the fused head of the fine-tune are learners; `train_pass` is the
 only loop that changes parameters.
@@ -7,28 +7,16 @@ only loop that changes parameters.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from core.errors import CheckpointError
 from core.spec.recipe import Adam, Optimizer
 from core.training.batches import Batch
 from core.training.rng import RngStream
-
-
-class Heads(Protocol):
-    """What a learner trains: inputs by name -> logits [B, K] by head."""
-
-    def __call__(self, inputs: Mapping[str, Tensor], heads: Sequence[str]) -> dict[str, Tensor]: ...
-
-
-def blended_loss(logits: Mapping[str, Tensor], targets: Tensor, weights: Mapping[str, float]) -> Tensor:
-    """`L = sum_i w_i L_i` (Eq. 7) over mean cross-entropies; logits [B, K] per head, targets [B]; a scalar."""
-    terms = [weight * functional.cross_entropy(logits[name], targets) for name, weight in weights.items()]
-    return torch.stack(terms).sum() if len(terms) > 1 else terms[0]
+from core.training.rules import Rule
 
 
 class Learner:
@@ -39,15 +27,19 @@ class Learner:
         module: nn.Module,
         weights: Mapping[str, float],
         *,
+        rule: Rule,
         optimizer: Optimizer,
         rng: RngStream,
         max_grad_norm: float | None = None,
     ) -> None:
         self.module = module
         self.rng = rng
+        self.rule = rule
         self._max_grad_norm = max_grad_norm
         self._parameters = dict(module.named_parameters())
-        self._optimizer = _build_optimizer(list(self._parameters.values()), optimizer)
+        own = {f"rule.{name}": parameter for name, parameter in _module_of(rule).named_parameters()}
+        self._optimizer = _build_optimizer(list(self._parameters.values()), list(own.values()), optimizer)
+        self._parameters |= own
         self.weights = weights
 
     @property
@@ -64,12 +56,10 @@ class Learner:
     def step(self, batch: Batch) -> None:
         """One forward, backward and update, with this learner's own randomness."""
         with self.rng.active():
-            logits = self.module(batch.inputs, tuple(self._weights))
-            loss = blended_loss(logits, batch.targets, self._weights)
             self._optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
+            self.rule.backward(self.module, batch, self._weights)
             if self._max_grad_norm is not None:
-                nn.utils.clip_grad_norm_(self._parameters.values(), self._max_grad_norm)
+                nn.utils.clip_grad_norm_(self.module.parameters(), self._max_grad_norm)
             self._optimizer.step()
 
     def adopt_optimizer_state(self, other: Learner) -> None:
@@ -80,8 +70,9 @@ class Learner:
                 self._optimizer.state[parameter] = {key: value.clone() for key, value in theirs.items()}
 
     def tensors(self) -> dict[str, Tensor]:
-        """Parameters, buffers, optimizer state and randomness, for a checkpoint."""
+        """Parameters, buffers, the rule's own ones, optimizer state and randomness, for a checkpoint."""
         found = {f"module.{name}": value for name, value in self.module.state_dict().items()}
+        found |= {f"rule.{name}": value for name, value in _module_of(self.rule).state_dict().items()}
         for name, parameter in self._parameters.items():
             for key, value in self._optimizer.state.get(parameter, {}).items():
                 if isinstance(value, Tensor):
@@ -93,6 +84,7 @@ class Learner:
         """The inverse of `tensors`; `CheckpointError` where they are of another model."""
         try:
             self.module.load_state_dict(below(tensors, "module"))
+            _module_of(self.rule).load_state_dict(below(tensors, "rule"))
         except RuntimeError as error:
             raise CheckpointError(f"the checkpoint's parameters do not fit the model: {error}") from error
         self._optimizer.state.clear()
@@ -116,7 +108,7 @@ def train_pass(learners: Sequence[Learner], batches: Iterable[Batch]) -> int:
     for batch in batches:
         for learner in learners:
             learner.step(batch)
-            samples += len(batch) * len(learner.weights)
+            samples += batch.total * len(learner.weights)
     return samples
 
 
@@ -126,7 +118,16 @@ def below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(start): value for name, value in tensors.items() if name.startswith(start)}
 
 
-def _build_optimizer(parameters: list[nn.Parameter], spec: Optimizer) -> torch.optim.Optimizer:
+def _module_of(rule: Rule) -> nn.Module:
+    """The rule as a module; an empty one where it has no parameters of its own."""
+    return rule if isinstance(rule, nn.Module) else nn.Module()
+
+
+def _build_optimizer(parameters: list[nn.Parameter], own: list[nn.Parameter], spec: Optimizer) -> torch.optim.Optimizer:
+    """For a module's parameters and for its rule's `own`, which weight decay would pull to where they began."""
+    groups: list[dict[str, Any]] = [{"params": parameters}]
+    if own:
+        groups.append({"params": own, "weight_decay": 0.0})
     if isinstance(spec, Adam):
-        return torch.optim.AdamW(parameters, lr=spec.lr, weight_decay=spec.weight_decay, fused=True)
-    return torch.optim.SGD(parameters, lr=spec.lr, momentum=spec.momentum, weight_decay=spec.weight_decay, fused=True)
+        return torch.optim.AdamW(groups, lr=spec.lr, weight_decay=spec.weight_decay, fused=True)
+    return torch.optim.SGD(groups, lr=spec.lr, momentum=spec.momentum, weight_decay=spec.weight_decay, fused=True)

@@ -20,13 +20,27 @@ class Stopped(Exception):  # noqa: N818 - not an error: the run was asked to sto
 class ProgressMeter:
     """Counts processed samples against the plan; also the place where a run notices that it should stop."""
 
-    def __init__(self, run_dir: Path, *, total: int, done: int, epochs: int, should_stop: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        run_dir: Path,
+        *,
+        total: int,
+        done: int,
+        epochs: int,
+        should_stop: Callable[[], bool],
+        between_steps: Callable[[bool], None] = lambda _: None,
+        silent: bool = False,
+    ) -> None:
+        """`between_steps` is called after each step of a pass that can be taken up again there; True: the run ends.
+        `silent`: another process writes the file."""
         self._path = run_dir / NAME
+        self._silent = silent
         self._total = max(total, 1)
         self._done = done
         self._since = done
         self._epochs = epochs
         self._should_stop = should_stop
+        self._between_steps = between_steps
         self._started = time.monotonic()
         self._written = 0.0
         self.phase: Phase = "training"
@@ -34,18 +48,26 @@ class ProgressMeter:
         self.epoch = 0
 
     def tick(self, samples: int) -> None:
-        """`samples` more are done; raises `Stopped` if the run should end here."""
+        """`samples` more are done, in work that leaves no trace in the state: a run that was stopped does it again."""
+        self._count(samples)
         if self._should_stop():
+            self._between_steps(True)
             raise Stopped
+
+    def step(self, samples: int) -> None:
+        """`samples` more are done, and a later run can go on from here; raises `Stopped` if this one should end."""
+        self._count(samples)
+        stopping = self._should_stop()
+        self._between_steps(stopping)
+        if stopping:
+            raise Stopped
+
+    def _count(self, samples: int) -> None:
         self._done += samples
         now = time.monotonic()
         if now - self._written >= _INTERVAL:
             self._written = now
             self.write()
-
-    def times(self, heads: int) -> Callable[[int], None]:
-        """A tick for a pass in which every sample goes through so many heads."""
-        return lambda samples: self.tick(samples * heads)
 
     def finish(self) -> None:
         """The run is complete. (Heads that lost their weight on the way were planned for, and cost nothing.)"""
@@ -54,6 +76,8 @@ class ProgressMeter:
 
     def write(self) -> None:
         """Writes the file now."""
+        if self._silent:
+            return
         share = min(self._done / self._total, 1.0)
         advanced = self._done - self._since
         elapsed = time.monotonic() - self._started

@@ -8,6 +8,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+from core.persistence.schema import forward_only
+
 revision = "0001"
 down_revision = None
 branch_labels = None
@@ -153,5 +155,4 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    for table in ("artifact", "metric", "super_epoch", "event", "unit", "job"):
-        op.drop_table(table)
+    raise forward_only()

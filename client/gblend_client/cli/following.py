@@ -68,9 +68,9 @@ def _print_end(out: Output, job: Job, state: WatchState) -> None:
         return
     state.update(job)
     if not out.is_live and state.heads:
-        out.show(tables.heads_table(state.heads.values()))
+        out.show(tables.heads_table(state.heads.values(), state.metric))
     if state.test:
-        out.show(tables.result_table(state.test, state.answer))
+        out.show(tables.result_table(state.test, state.answer, state.metric))
     if state.answer_reason:
         out.line(f"answer: {state.answer} ({state.answer_reason})")
     out.line(f"{job.id} {job.status}" + (f" ({job.status_reason})" if job.status_reason else ""))

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from gblend_client._version import __version__
-from gblend_client.cli import output, tables
+from gblend_client.cli import comparing, lifecycle, output, tables, tables_of_experiments
+from gblend_client.cli.comparing import Wanted
 from gblend_client.cli.following import follow
-from gblend_client.cli.output import Output
-from gblend_client.client import Gblend
-from gblend_client.errors import GblendError
+from gblend_client.cli.session import JobId, Json, Session, Url, open_session, print_job_line
+from gblend_client.errors import InvalidInput
 from gblend_client.specfile import load, parse, with_changes
 from gblend_client.types import Job
 
@@ -35,33 +31,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-JobId = Annotated[str, typer.Argument(metavar="JOB", help="The job's id.")]
-Json = Annotated[bool, typer.Option("--json", help="JSON on standard output (one object a line for streams).")]
-Url = Annotated[str | None, typer.Option("--url", help="The service's address; GBLEND_URL by default.")]
 After = Annotated[int, typer.Option("--after", min=0, help="Only events after this seq.")]
-
-
-@dataclass(frozen=True, slots=True)
-class _Session:
-    gblend: Gblend
-    out: Output
-
-
-@contextmanager
-def _session(url: str | None, as_json: bool) -> Iterator[_Session]:
-    """A client and the two output streams; what goes wrong inside is printed and becomes the exit code."""
-    out = Output(as_json=as_json)
-    try:
-        with Gblend(url) as gblend:
-            yield _Session(gblend, out)
-    except GblendError as error:
-        out.error(error)
-        raise typer.Exit(output.exit_code(error)) from None
-    except KeyboardInterrupt:
-        raise typer.Exit(output.INTERRUPTED) from None
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter's last flush complains
-        raise typer.Exit(output.BROKEN_PIPE) from None
 
 
 def _print_version(wanted: bool) -> None:
@@ -95,15 +65,14 @@ def submit(
     url: Url = None,
 ) -> None:
     """Submit a job spec."""
-    with _session(url, as_json) as session:
-        body = parse(sys.stdin.read(), name="standard input") if spec == "-" else load(spec)
-        body = with_changes(body, changes or ())
+    with open_session(url, as_json) as session:
+        body = with_changes(_read(spec), changes or ())
         if name is not None:
             body["name"] = name
         if validate_only:
             raise typer.Exit(_validate(session, body))
         job = session.gblend.jobs.submit(body, idempotency_key=idempotency_key)
-        _print_job_line(session.out, job)
+        print_job_line(session.out, job)
         session.out.warnings(job.warnings if not as_json else ())
         if watch_it:
             raise typer.Exit(follow(session.gblend, session.out, job.id))
@@ -114,7 +83,7 @@ def submit(
 @app.command()
 def watch(job_id: JobId, after: After = 0, as_json: Json = False, url: Url = None) -> None:
     """Watch a job to its end. Ctrl-C stops the watching, not the job."""
-    with _session(url, as_json) as session:
+    with open_session(url, as_json) as session:
         raise typer.Exit(follow(session.gblend, session.out, job_id, after=after))
 
 
@@ -126,7 +95,7 @@ def jobs(
     url: Url = None,
 ) -> None:
     """List jobs, newest first."""
-    with _session(url, as_json) as session:
+    with open_session(url, as_json) as session:
         found = list(session.gblend.jobs.list(status=status, limit=limit))
         if as_json:
             session.out.data({"object": "list", "data": [job.raw for job in found]})
@@ -137,9 +106,89 @@ def jobs(
 
 
 @app.command()
+def compare(
+    spec: Annotated[
+        str,
+        typer.Argument(
+            metavar="SPEC", help="A job spec, an experiment's spec (with strategies), - for standard input, or an id."
+        ),
+    ],
+    strategies: Annotated[
+        list[str] | None,
+        typer.Option("--strategies", metavar="A,B", help="Which to compare; repeatable. All well-known by default."),
+    ] = None,
+    seeds: Annotated[int | None, typer.Option("--seeds", min=1, max=100, help="Seeds 0 to N-1; 3 by default.")] = None,
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY.PATH=VALUE", help="Change the spec; repeatable.")
+    ] = None,
+    name: Annotated[str | None, typer.Option("--name", help="The experiment's name.")] = None,
+    reference: Annotated[
+        str | None, typer.Option("--reference", help="Differences are to this strategy; the first by default.")
+    ] = None,
+    report: Annotated[Path | None, typer.Option("--report", help="Write the report there: .html or .md.")] = None,
+    no_wait: Annotated[bool, typer.Option("--no-wait", help="Submit it, do not wait for its end.")] = False,
+    idempotency_key: Annotated[
+        str | None, typer.Option("--idempotency-key", help="Submitting twice with one key creates one experiment.")
+    ] = None,
+    as_json: Json = False,
+    url: Url = None,
+) -> None:
+    """Train several strategies with several seeds, and compare them."""
+    names = [part.strip() for each in strategies or () for part in each.split(",") if part.strip()]
+    wanted = Wanted(strategies=names, seeds=seeds, changes=changes or (), name=name)
+    with open_session(url, as_json) as session:
+        if report is not None:
+            comparing.report_format(report)  # before anything is trained for it
+        if report is not None and no_wait:
+            raise InvalidInput("a report needs the end of the experiment", hint="leave out --no-wait")
+        experiment_id = _experiment_id(session, spec, wanted, idempotency_key, quiet=as_json and not no_wait)
+        if not no_wait:
+            raise typer.Exit(
+                comparing.follow_experiment(
+                    session.gblend, session.out, experiment_id, reference=reference, report=report
+                )
+            )
+
+
+@app.command()
+def experiments(
+    limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many.")] = 20,
+    as_json: Json = False,
+    url: Url = None,
+) -> None:
+    """List experiments, newest first."""
+    with open_session(url, as_json) as session:
+        found = list(session.gblend.experiments.list(limit=limit))
+        if as_json:
+            session.out.data({"object": "list", "data": [each.raw for each in found]})
+        elif found:
+            session.out.show(tables_of_experiments.experiments_table(found))
+        else:
+            session.out.note("no experiments")
+
+
+@app.command()
+def workers(
+    limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many.")] = 100,
+    everyone: Annotated[bool, typer.Option("--all", help="Also those that have stopped or are lost.")] = False,
+    as_json: Json = False,
+    url: Url = None,
+) -> None:
+    """List the workers, newest first: their queues and slots, and what they run."""
+    with open_session(url, as_json) as session:
+        found = [each for each in session.gblend.workers.list(limit=limit) if everyone or each.state == "alive"]
+        if as_json:
+            session.out.data({"object": "list", "data": [each.raw for each in found]})
+        elif found:
+            session.out.show(tables.workers_table(found))
+        else:
+            session.out.note("no workers" if everyone else "no worker is alive (--all shows those that were)")
+
+
+@app.command()
 def show(job_id: JobId, as_json: Json = False, url: Url = None) -> None:
     """Show a job: its state, its weights so far, its result."""
-    with _session(url, as_json) as session:
+    with open_session(url, as_json) as session:
         job = session.gblend.jobs.get(job_id)
         if as_json:
             session.out.data(job.raw)
@@ -149,7 +198,11 @@ def show(job_id: JobId, as_json: Json = False, url: Url = None) -> None:
         if history:
             session.out.show(tables.super_epochs_table(history))
         if job.result is not None and job.result.test:
-            session.out.show(tables.result_table(job.result.test, job.result.answer))
+            session.out.show(tables.result_table(job.result.test, job.result.answer, job.result.metric or "accuracy"))
+            if job.result.contributions:
+                session.out.show(tables.contributions_table(job.result.contributions, job.result.metric or "accuracy"))
+            if job.result.flags:
+                session.out.note(f"flags: {', '.join(job.result.flags)} (docs/method.md says what they mean)")
         session.out.warnings(job.warnings)
         if job.error is not None:
             session.out.warnings(job.error.errors)
@@ -158,7 +211,7 @@ def show(job_id: JobId, as_json: Json = False, url: Url = None) -> None:
 @app.command()
 def weights(job_id: JobId, as_json: Json = False, url: Url = None) -> None:
     """Show a job's weights, G, O and OGR, per super-epoch and head."""
-    with _session(url, as_json) as session:
+    with open_session(url, as_json) as session:
         history = session.gblend.jobs.super_epochs(job_id)
         if as_json:
             session.out.data({"object": "list", "data": [row.raw for row in history]})
@@ -169,10 +222,20 @@ def weights(job_id: JobId, as_json: Json = False, url: Url = None) -> None:
 
 
 @app.command()
-def cancel(job_id: JobId, as_json: Json = False, url: Url = None) -> None:
-    """Ask a job to stop."""
-    with _session(url, as_json) as session:
-        _print_job_line(session.out, session.gblend.jobs.cancel(job_id))
+def cancel(
+    job_id: Annotated[str, typer.Argument(metavar="JOB", help="The id of a job, or of an experiment: all its jobs.")],
+    as_json: Json = False,
+    url: Url = None,
+) -> None:
+    """Ask a job to stop, or every job of an experiment."""
+    with open_session(url, as_json) as session:
+        if comparing.is_experiment_id(job_id):
+            print_job_line(session.out, session.gblend.experiments.cancel(job_id))
+            return
+        print_job_line(session.out, session.gblend.jobs.cancel(job_id))
+
+
+lifecycle.register(app)
 
 
 @app.command()
@@ -184,7 +247,7 @@ def download(
     url: Url = None,
 ) -> None:
     """Download a job's artifacts, verified by sha256; takes up what was broken off."""
-    with _session(url, as_json) as session:
+    with open_session(url, as_json) as session:
         paths = session.gblend.jobs.download(job_id, dest or Path(job_id), names or None)
         if as_json:
             session.out.data({"object": "list", "data": [{"path": str(path)} for path in paths]})
@@ -204,12 +267,35 @@ def events(
     url: Url = None,
 ) -> None:
     """Print a job's recorded events, then end (`watch` goes on)."""
-    with _session(url, as_json) as session:
+    with open_session(url, as_json) as session:
         for event in session.gblend.jobs.events(job_id, after=after, types=types or (), limit=limit):
             session.out.event(event)
 
 
-def _validate(session: _Session, body: dict[str, Any]) -> int:
+@app.command()
+def logs(
+    job_id: JobId,
+    follow_it: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the job has ended.")] = False,
+    tail: Annotated[int | None, typer.Option("--tail", min=1, help="Begin with the last so many lines.")] = None,
+    after: Annotated[int, typer.Option("--after", min=0, help="Only chunks after this seq.")] = 0,
+    as_json: Json = False,
+    url: Url = None,
+) -> None:
+    """Print what a job's training prints. Ctrl-C stops the printing, not the job."""
+    with open_session(url, as_json) as session:
+        last = after
+        if tail is not None:
+            for chunk in session.gblend.jobs.log_tail(job_id, tail):
+                if chunk.seq > after:
+                    session.out.log(chunk)
+                    last = chunk.seq
+        if follow_it or tail is None:
+            more = session.gblend.jobs.stream_logs if follow_it else session.gblend.jobs.logs
+            for chunk in more(job_id, after=last):
+                session.out.log(chunk)
+
+
+def _validate(session: Session, body: dict[str, Any]) -> int:
     report = session.gblend.jobs.submit(body, validate_only=True)
     if session.out.as_json:
         session.out.data(report.raw)
@@ -219,16 +305,28 @@ def _validate(session: _Session, body: dict[str, Any]) -> int:
     return output.OK if report.valid else output.REFUSED
 
 
-def _print_job_line(out: Output, job: Job) -> None:
-    if out.as_json:
-        out.data(job.raw)
-    else:
-        out.line(f"{job.id} {job.status}" + (f" ({job.name})" if job.name else ""))
+def _read(spec: str) -> dict[str, Any]:
+    return parse(sys.stdin.read(), name="standard input") if spec == "-" else load(spec)
+
+
+def _experiment_id(session: Session, spec: str, wanted: Wanted, key: str | None, *, quiet: bool) -> str:
+    """Of the experiment that `spec` names, or of the one that it describes, which is submitted."""
+    if comparing.is_experiment_id(spec):
+        if wanted.is_anything or key is not None:
+            raise InvalidInput(f"{spec} is there already: nothing of it can be changed", hint="give a spec instead")
+        return spec
+    made = session.gblend.experiments.submit(comparing.experiment_of(_read(spec), wanted), idempotency_key=key)
+    if not quiet:
+        print_job_line(session.out, made)
+    if not session.out.as_json:
+        session.out.warnings(made.warnings)
+        session.out.note(f"{len(made.jobs)} jobs; compare later: gblend compare {made.id}")
+    return made.id
 
 
 def _facts(job: Job) -> dict[str, object]:
     progress = job.progress
-    blending = job.spec.get("blending")
+    blending, limit = job.spec.get("blending"), job.max_runtime_seconds
     return {
         "job": job.id,
         "name": job.name,
@@ -236,6 +334,10 @@ def _facts(job: Job) -> dict[str, object]:
         "phase": None if job.is_terminal else job.phase,
         "progress": None if progress is None or job.is_terminal else f"{progress.percent or 0:.0f} %",
         "queue": job.queue_position,
+        "class": job.queue if job.queue != "default" else None,
+        "priority": job.priority or None,
+        "run time": f"{job.run_seconds:.0f} s" + (f" of {limit:g} s" if limit else "") if job.run_seconds else None,
+        "retry of": job.retry_of,
         "attempt": job.attempt or None,
         "strategy": blending.get("strategy") if isinstance(blending, dict) else None,
         "seed": job.seed,

@@ -12,7 +12,7 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from gblend_client.errors import APIError, GblendError, InvalidInput, ProblemItem, RateLimited, ServerError
-from gblend_client.types import Event
+from gblend_client.types import Event, LogChunk
 
 OK = 0
 JOB_FAILED = 1
@@ -75,6 +75,14 @@ class Output:
         moment = "" if event.created_at is None else f"{event.created_at:%H:%M:%S}  "
         level = "" if event.level == "info" else f"{event.level}: "
         self.line(f"{moment}{event.seq:>4}  {event.type:<20}  {level}{event.message}")
+
+    def log(self, chunk: LogChunk) -> None:
+        """A piece of a training's log, line by line."""
+        if self.as_json:
+            self.data(chunk.raw)
+            return
+        for line in chunk.text.removesuffix("\n").split("\n"):
+            self.line(line)
 
     def show(self, drawing: RenderableType) -> None:
         """A table or the like."""

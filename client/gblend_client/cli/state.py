@@ -42,6 +42,8 @@ class WatchState:
     queue_position: int | None = None
     is_reachable: bool = True
     """Whether the service answered lately; the watching goes on anyhow."""
+    metric: str = "accuracy"
+    """The task's primary metric."""
     test: tuple[Measurement, ...] = ()
     answer: str | None = None
     answer_reason: str | None = None
@@ -56,6 +58,7 @@ class WatchState:
             self.epochs = job.progress.totals.epochs or self.epochs
         if job.result is not None:
             self.test, self.answer = job.result.test, job.result.answer
+            self.metric = job.result.metric or self.metric
             self.answer_reason = job.result.answer_reason
 
     def apply(self, event: Event) -> None:
@@ -67,6 +70,7 @@ class WatchState:
                 self.status = _text(data.get("status")) or self.status
             case "run.started":
                 self.super_epochs = _whole(data.get("super_epochs"))
+                self.metric = _text(data.get("metric")) or self.metric
                 for name in _list(data.get("heads")):
                     self._head(str(name))
             case "phase.started":
@@ -77,7 +81,7 @@ class WatchState:
             case "epoch.completed":
                 self.epoch = _whole(data.get("epoch"), self.epoch)
                 self._measured(_measurements(data.get("measurements")))
-            case "fine_tune.epoch":
+            case "fine_tune.epoch" | "pretrain.epoch":
                 self._measured(_measurements(data.get("measurements")))
             case "run.completed":
                 self.test = tuple(_measurements(data.get("test")))

@@ -13,55 +13,70 @@ from rich.text import Text
 
 from gblend_client.cli.output import clean
 from gblend_client.cli.state import Head, WatchState
-from gblend_client.types import HeadEstimate, Job, Measurement, SuperEpoch
+from gblend_client.types import Contribution, HeadEstimate, Job, Measurement, SuperEpoch, Worker
 
 _SPLITS = ("train", "holdout", "validation", "test")
-_WORDS = frozenset({"", "head", "job", "status", "created", "name"})
+_WORDS = frozenset(
+    {"", "head", "modality", "job", "status", "created", "name", "experiment", "strategy", "answered by", "weights"}
+    | {"worker", "state", "queues", "gpus", "host", "version", "heard of", "jobs"}
+)
 """Columns of words; all others hold numbers."""
-_STATUS_STYLES = {"succeeded": "green", "failed": "red", "cancelled": "yellow", "running": "cyan"}
+_SHORT = {"accuracy": "acc", "mean_average_precision": "mAP"}
+"""Names of metrics where room is scarce."""
+_WORKER_STYLES = {"alive": "green", "lost": "red", "stopped": "yellow"}
+STATUS_STYLES = {"succeeded": "green", "failed": "red", "cancelled": "yellow", "running": "cyan", "paused": "magenta"}
 
 
 def live(state: WatchState) -> RenderableType:
     """The picture that `watch` redraws."""
     parts: list[RenderableType] = [_headline(state), _progress(state)]
     if state.heads:
-        parts.append(heads_table(state.heads.values()))
+        parts.append(heads_table(state.heads.values(), state.metric))
     if state.degenerate:
-        parts.append(_cell(f"weights kept: {state.degenerate}", "yellow"))
+        parts.append(cell(f"weights kept: {state.degenerate}", "yellow"))
     if not state.is_reachable:
-        parts.append(_cell("the service does not answer; trying again", "yellow"))
+        parts.append(cell("the service does not answer; trying again", "yellow"))
     return Group(*parts)
 
 
-def heads_table(heads: Iterable[Head]) -> Table:
-    """Weight, G, O, OGR and the latest losses and accuracies, a row per head."""
+def heads_table(heads: Iterable[Head], metric: str = "accuracy") -> Table:
+    """Weight, G, O, OGR and the latest losses and scores, a row per head."""
     rows = list(heads)
     splits = [split for split in _SPLITS if any(split in row.latest for row in rows)]
-    table = _table("head", "weight", "G", "O", "OGR", *(f"{split} loss / acc" for split in splits))
+    short = _SHORT.get(metric, metric)
+    drawn = table("head", "weight", "G", "O", "OGR", *(f"{split} loss / {short}" for split in splits))
     for row in rows:
-        measured = [_measured(row.latest.get(split)) for split in splits]
-        table.add_row(_cell(row.name, "bold"), *_estimate_cells(row.estimate), *measured)
-    return table
+        measured = [_measured(row.latest.get(split), metric) for split in splits]
+        drawn.add_row(cell(row.name, "bold"), *_estimate_cells(row.estimate), *measured)
+    return drawn
 
 
-def result_table(test: Sequence[Measurement], answer: str | None) -> Table:
-    """The test metrics of every head, the answer marked."""
-    table = _table("head", "test accuracy", "test loss", "samples", "")
+def result_table(test: Sequence[Measurement], answer: str | None, metric: str = "accuracy") -> Table:
+    """The test scores of every head, the answer marked."""
+    drawn = table("head", f"test {metric.replace('_', ' ')}", "test loss", "samples", "")
     for row in test:
         chosen = row.head == answer
-        table.add_row(
-            _cell(row.head, "bold green" if chosen else ""),
-            _cell(_accuracy(row.accuracy, row.accuracy_se)),
-            _cell(_with_error(row.loss, row.loss_se)),
-            _cell("" if row.samples is None else str(row.samples)),
-            _cell("<- the answer" if chosen else "", "green"),
+        drawn.add_row(
+            cell(row.head, "bold green" if chosen else ""),
+            cell(_score_of(row, metric, with_error=True)),
+            cell(_with_error(row.loss, row.loss_se)),
+            cell("" if row.samples is None else str(row.samples)),
+            cell("<- the answer" if chosen else "", "green"),
         )
-    return table
+    return drawn
+
+
+def contributions_table(contributions: Sequence[Contribution], metric: str) -> Table:
+    """How far the test score falls when a modality is shuffled."""
+    drawn = table("modality", f"{metric.replace('_', ' ')} when shuffled", "drop")
+    for row in contributions:
+        drawn.add_row(cell(row.modality), cell(_number(row.score)), cell(_with_error(row.drop, row.drop_se)))
+    return drawn
 
 
 def super_epochs_table(rows: Sequence[SuperEpoch]) -> Table:
     """The history of the weights: a row per super-epoch and head."""
-    table = _table("super-epoch", "epochs", "head", "weight", "90 %", "G", "O", "OGR", "")
+    drawn = table("super-epoch", "epochs", "head", "weight", "90 %", "G", "O", "OGR", "")
     for row in rows:
         last = None if row.first_epoch is None or not row.epochs else row.first_epoch + row.epochs
         span = "" if last is None or row.first_epoch is None else f"{row.first_epoch + 1}-{last}"
@@ -70,25 +85,46 @@ def super_epochs_table(rows: Sequence[SuperEpoch]) -> Table:
             low_high = "" if head.weight_low is None else f"{_number(head.weight_low)}-{_number(head.weight_high)}"
             remark = ("weights kept" if row.degenerate else "") if index == 0 else ""
             first = (str(row.super_epoch), span) if index == 0 else ("", "")
-            table.add_row(*first, _cell(head.head), weight, _cell(low_high), *rest, _cell(remark, "yellow"))
-    return table
+            drawn.add_row(*first, cell(head.head), weight, cell(low_high), *rest, cell(remark, "yellow"))
+    return drawn
 
 
 def jobs_table(jobs: Iterable[Job]) -> Table:
     """A row per job."""
-    table = _table("job", "status", "progress", "test acc", "created", "name")
-    for job in jobs:
+    rows = list(jobs)
+    metrics = {_metric_of(job) for job in rows if job.result is not None} or {"accuracy"}
+    drawn = table(
+        "job", "status", "progress", "test acc" if metrics == {"accuracy"} else "test score", "created", "name"
+    )
+    for job in rows:
         percent = job.progress.percent if job.progress is not None and not job.is_terminal else None
-        accuracy = job.result.test_accuracy if job.result is not None else None
-        table.add_row(
-            _cell(job.id),
-            _cell(job.status, _STATUS_STYLES.get(job.status, "")),
-            _cell("" if percent is None else f"{percent:.0f} %"),
-            _cell("" if accuracy is None else _accuracy(accuracy, None)),
-            _cell(moment(job.created_at) or ""),
-            _cell(job.name or ""),
+        drawn.add_row(
+            cell(job.id),
+            cell(job.status, STATUS_STYLES.get(job.status, "")),
+            cell("" if percent is None else f"{percent:.0f} %"),
+            cell(_job_score(job)),
+            cell(moment(job.created_at) or ""),
+            cell(job.name or ""),
         )
-    return table
+    return drawn
+
+
+def workers_table(workers: Iterable[Worker]) -> Table:
+    """A row per worker."""
+    drawn = table("worker", "state", "queues", "busy", "gpus", "host", "version", "heard of", "jobs")
+    for row in workers:
+        drawn.add_row(
+            cell(row.id),
+            cell(row.state, _WORKER_STYLES.get(row.state, "")),
+            cell(", ".join(row.queues)),
+            cell(f"{row.busy} of {row.slots}" if row.slots is not None else str(row.busy)),
+            cell(", ".join(row.gpus) or "-"),
+            cell("" if row.host is None else f"{row.host}:{row.pid}"),
+            cell(row.version or ""),
+            cell(moment(row.heartbeat_at) or ""),
+            cell(" ".join(row.jobs)),
+        )
+    return drawn
 
 
 def facts(values: Mapping[str, object]) -> Table:
@@ -96,7 +132,7 @@ def facts(values: Mapping[str, object]) -> Table:
     table = Table.grid(padding=(0, 2))
     for name, value in values.items():
         if value is not None and value != "":
-            table.add_row(_cell(name, "dim"), _cell(str(value)))
+            table.add_row(cell(name, "dim"), cell(str(value)))
     return table
 
 
@@ -115,7 +151,7 @@ def _headline(state: WatchState) -> Text:
         parts.append(f"super-epoch {state.super_epoch + 1}/{state.super_epochs}")
     if state.epoch is not None:
         parts.append(f"epoch {state.epoch}{f'/{state.epochs}' if state.epochs else ''}")
-    return _cell("  ".join(parts), _STATUS_STYLES.get(state.status, ""))
+    return cell("  ".join(parts), STATUS_STYLES.get(state.status, ""))
 
 
 def _progress(state: WatchState) -> RenderableType:
@@ -124,7 +160,7 @@ def _progress(state: WatchState) -> RenderableType:
         return Text("")
     row = Table.grid(padding=(0, 1))
     eta = "" if state.eta_seconds is None or percent >= 100 else f"{_duration(state.eta_seconds)} left"
-    row.add_row(ProgressBar(total=100, completed=percent, width=40), _cell(f"{percent:3.0f} %"), _cell(eta, "dim"))
+    row.add_row(ProgressBar(total=100, completed=percent, width=40), cell(f"{percent:3.0f} %"), cell(eta, "dim"))
     return row
 
 
@@ -133,15 +169,36 @@ def _estimate_cells(estimate: HeadEstimate | None) -> tuple[Text, Text, Text, Te
         return Text(""), Text(""), Text(""), Text("")
     noise = "dim" if estimate.learnt is False else ""
     return (
-        _cell(_number(estimate.weight), "bold"),
-        _cell(_number(estimate.G), noise),
-        _cell(_number(estimate.O), noise),
-        _cell(_number(estimate.ogr), noise),
+        cell(_number(estimate.weight), "bold"),
+        cell(_number(estimate.G), noise),
+        cell(_number(estimate.O), noise),
+        cell(_number(estimate.ogr), noise),
     )
 
 
-def _measured(row: Measurement | None) -> Text:
-    return Text("") if row is None else _cell(f"{_number(row.loss)} / {_accuracy(row.accuracy, None)}")
+def _measured(row: Measurement | None, metric: str) -> Text:
+    return Text("") if row is None else cell(f"{_number(row.loss)} / {_score_of(row, metric, with_error=False)}")
+
+
+def _score_of(row: Measurement, metric: str, *, with_error: bool) -> str:
+    """The primary metric. An older server tells the accuracy alone."""
+    if metric == "accuracy":
+        return _accuracy(row.accuracy, row.accuracy_se if with_error else None)
+    return _with_error(row.score, row.score_se if with_error else None)
+
+
+def _metric_of(job: Job) -> str:
+    return (job.result.metric if job.result is not None else None) or "accuracy"
+
+
+def _job_score(job: Job) -> str:
+    """The answer's test score, with the metric's name where it is not the accuracy."""
+    if job.result is None:
+        return ""
+    metric = _metric_of(job)
+    if metric == "accuracy":
+        return "" if job.result.test_accuracy is None else _accuracy(job.result.test_accuracy, None)
+    return "" if job.result.test_score is None else f"{_number(job.result.test_score)} {_SHORT.get(metric, metric)}"
 
 
 def _accuracy(value: float | None, error: float | None) -> str:
@@ -168,12 +225,14 @@ def _duration(seconds: float) -> str:
     return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-def _table(*columns: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+def table(*columns: str) -> Table:
+    """An empty table; columns of words are set left, all others right."""
+    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in columns:
-        table.add_column(name, justify="left" if name in _WORDS else "right", no_wrap=True)
-    return table
+        drawn.add_column(cell(name), justify="left" if name in _WORDS else "right", no_wrap=True)
+    return drawn
 
 
-def _cell(text: str, style: str = "") -> Text:
+def cell(text: str, style: str = "") -> Text:
+    """Text of the service as text: no markup, no control code."""
     return Text(clean(text), style=style)

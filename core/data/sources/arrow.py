@@ -26,6 +26,8 @@ def kind_of(arrow_type: Any) -> ColumnKind:
         return "text"
     if _is_list(arrow_type):
         inner = arrow_type.value_type
+        if kind_of(inner) == "text":
+            return "texts"
         if _is_list(inner):
             inner = inner.value_type
         return "array" if kind_of(inner) in ("number", "boolean") else "unsupported"
@@ -56,12 +58,22 @@ def column_of(values: Any) -> Column:
     missing = np.asarray(values.is_null().to_numpy(zero_copy_only=False), dtype=np.bool_)
     if header.kind == "array":
         return Column(header, _rows_of_lists(values), missing)
+    if header.kind == "texts":
+        return Column(header, _rows_of_texts(values), missing)
     if pa.types.is_decimal(values.type):
         values = values.cast(pa.float64())
     numbers = pc.fill_null(values, False if header.kind == "boolean" else 0).to_numpy(zero_copy_only=False)
     if numbers.dtype.kind == "f":
         missing = missing | np.isnan(numbers)
     return Column(header, numbers, missing)
+
+
+def _rows_of_texts(values: Any) -> np.ndarray[Any, np.dtype[Any]]:
+    """Object array with one tuple of texts per row; nulls, of rows and of texts, are left out."""
+    out = np.empty(len(values), dtype=object)
+    for row, texts in enumerate(values.to_pylist()):
+        out[row] = tuple(str(text) for text in texts or () if text is not None)
+    return out
 
 
 def _rows_of_lists(values: Any) -> np.ndarray[Any, np.dtype[Any]]:

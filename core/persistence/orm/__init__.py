@@ -1,5 +1,33 @@
 """The tables."""
 
-from core.persistence.orm.tables import ArtifactRow, Base, EventRow, JobRow, MetricRow, SuperEpochRow, UnitRow
+from core.persistence.orm.tables import (
+    ArtifactRow,
+    Base,
+    CheckpointRow,
+    CounterRow,
+    EventRow,
+    ExperimentJobRow,
+    ExperimentRow,
+    JobRow,
+    LogChunkRow,
+    MetricRow,
+    SuperEpochRow,
+    UnitRow,
+    WorkerRow,
+)
 
-__all__ = ["ArtifactRow", "Base", "EventRow", "JobRow", "MetricRow", "SuperEpochRow", "UnitRow"]
+__all__ = [
+    "ArtifactRow",
+    "Base",
+    "CheckpointRow",
+    "CounterRow",
+    "EventRow",
+    "ExperimentJobRow",
+    "ExperimentRow",
+    "JobRow",
+    "LogChunkRow",
+    "MetricRow",
+    "SuperEpochRow",
+    "UnitRow",
+    "WorkerRow",
+]

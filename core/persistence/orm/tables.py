@@ -1,4 +1,4 @@
-"""Six tables: a job, its units of work, and what the work left behind.
+"""The tables: a job, its units of work, what the work left behind, experiments over jobs, and the workers.
 
 `job` is locked first in every transaction that writes (so locks are always taken in one order), and its `last_seq`
 numbers the events. JSON columns hold no NaN: the serialiser refuses it.
@@ -59,6 +59,8 @@ class JobRow(Base):
         UniqueConstraint("project", "idempotency_key"),
         Index(None, "project", "id"),
         Index(None, "project", "status", "id"),
+        Index(None, "deleted_at"),
+        Index(None, "finished_at"),
     )
 
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
@@ -85,16 +87,32 @@ class JobRow(Base):
     created_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
+    priority: Mapped[int] = mapped_column(Integer, default=0)
+    """Of two jobs that wait, the one with more goes first."""
+    queue: Mapped[str] = mapped_column(String(64), default="default")
+    """The class of workers that may run it."""
+    max_runtime_seconds: Mapped[float | None]
+    run_seconds: Mapped[float] = mapped_column(Double(), default=0.0)
+    """How long it was leased in attempts that are over."""
+    retry_of: Mapped[str | None] = mapped_column(String(40))
+    """The failed job whose last checkpoint this one goes on from."""
+    deleted_at: Mapped[datetime | None]
+    """When its owner deleted it: nobody sees it any more, and a sweep removes files, then rows."""
 
 
 class UnitRow(Base):
-    """A piece of work that one worker does under one lease. Today every job has one, of kind `run`."""
+    """A piece of work that one worker does under one lease.
+
+    Every job has one of kind `run`. Where its estimates are spread, each head has one of kind `estimate`, whose slot is
+    the head's place among the heads.
+    """
 
     __tablename__ = "unit"
     __table_args__ = (
         UniqueConstraint("job_id", "super_epoch", "kind", "slot"),
         Index(None, "state", "id"),
         Index(None, "state", "lease_until"),
+        Index(None, "state", "queue", "priority", "id"),
     )
 
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
@@ -103,7 +121,7 @@ class UnitRow(Base):
     kind: Mapped[str] = mapped_column(String(16))
     slot: Mapped[int] = mapped_column(Integer)
     state: Mapped[str] = mapped_column(String(16))
-    """`ready`, `leased`, `done`, `failed` or `cancelled`."""
+    """`ready`, `leased`, `paused`, `done`, `failed` or `cancelled`; `waiting`: for other units of the job."""
     fence: Mapped[int] = mapped_column(BigInteger)
     """Grows with every claim. A write that carries an older one finds no row."""
     owner: Mapped[str | None] = mapped_column(String(255))
@@ -124,6 +142,22 @@ class UnitRow(Base):
     result: Mapped[JsonObject | None]
     error: Mapped[JsonObject | None]
     created_at: Mapped[datetime]
+    priority: Mapped[int] = mapped_column(Integer, default=0)
+    """The job's."""
+    queue: Mapped[str] = mapped_column(String(64), default="default")
+    """The job's."""
+    devices: Mapped[int] = mapped_column(Integer, default=1)
+    """Slots of one worker that it needs."""
+    worker_id: Mapped[str | None] = mapped_column(String(64))
+    """The worker that holds the lease, or held it last."""
+    payload: Mapped[JsonObject | None]
+    """What the unit is to do, where its kind does not say all of it."""
+    progress: Mapped[JsonObject | None]
+    """Of an estimate: the progress that its process told last; the job's is that of all of them."""
+    logged: Mapped[int] = mapped_column(BigInteger, default=0)
+    """How many pieces of the job's log are its own."""
+    leased_at: Mapped[datetime | None]
+    """When the lease at hand began; what is over by its end counts as the job's `run_seconds`."""
 
 
 class EventRow(Base):
@@ -199,4 +233,97 @@ class ArtifactRow(Base):
     bytes: Mapped[int] = mapped_column(BigInteger)
     sha256: Mapped[str] = mapped_column(String(64))
     uri: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[datetime]
+
+
+class ExperimentRow(Base):
+    """Jobs that are compared with each other. Its status is that of its jobs; it has none of its own."""
+
+    __tablename__ = "experiment"
+    __table_args__ = (UniqueConstraint("project", "idempotency_key"), Index(None, "project", "id"))
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    project: Mapped[str] = mapped_column(String(64))
+    name: Mapped[str | None] = mapped_column(String(200))
+    spec: Mapped[JsonObject]
+    warnings: Mapped[JsonArray]
+    idempotency_key: Mapped[str | None] = mapped_column(String(255))
+    body_digest: Mapped[str] = mapped_column(String(80))
+    created_at: Mapped[datetime]
+    deleted_at: Mapped[datetime | None]
+    """When its owner deleted it, and all of its jobs; its row goes when the last of theirs has gone."""
+
+
+class ExperimentJobRow(Base):
+    """Which job is which strategy's with which seed."""
+
+    __tablename__ = "experiment_job"
+    __table_args__ = (UniqueConstraint("experiment_id", "strategy", "seed"), UniqueConstraint("job_id"))
+
+    experiment_id: Mapped[str] = mapped_column(ForeignKey("experiment.id", ondelete="CASCADE"), primary_key=True)
+    position: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    """0-based, in the order of submission: seed by seed, strategy by strategy."""
+    strategy: Mapped[str] = mapped_column(String(100))
+    seed: Mapped[int] = mapped_column(BigInteger)
+    job_id: Mapped[str] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"))
+
+
+class WorkerRow(Base):
+    """A worker process that is alive, or was. Nothing depends on it: leases do that."""
+
+    __tablename__ = "worker"
+    __table_args__ = (Index(None, "heartbeat_at"),)
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    host: Mapped[str] = mapped_column(String(255))
+    pid: Mapped[int] = mapped_column(Integer)
+    version: Mapped[str] = mapped_column(String(64))
+    queues: Mapped[list[str]] = mapped_column(JSON(none_as_null=True))
+    slots: Mapped[int] = mapped_column(Integer)
+    gpus: Mapped[list[str]] = mapped_column(JSON(none_as_null=True))
+    started_at: Mapped[datetime]
+    heartbeat_at: Mapped[datetime]
+    stopped_at: Mapped[datetime | None]
+
+
+class LogChunkRow(Base):
+    """A piece of what a training process wrote to its standard output and error; written under the lease."""
+
+    __tablename__ = "log_chunk"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"), primary_key=True)
+    seq: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    """1-based, without gaps."""
+    attempt: Mapped[int] = mapped_column(Integer)
+    text: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[datetime]
+
+
+class CounterRow(Base):
+    """How often something rare has happened, ever. It only grows, also when the jobs that it counted are deleted."""
+
+    __tablename__ = "counter"
+
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    label: Mapped[str] = mapped_column(String(64), primary_key=True)
+    """What it is counted by, such as a reason; empty where by nothing."""
+    value: Mapped[int] = mapped_column(BigInteger)
+
+
+class CheckpointRow(Base):
+    """A checkpoint that lies in the artifact store, whole: the row is written under the lease after the upload."""
+
+    __tablename__ = "checkpoint"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"), primary_key=True)
+    part: Mapped[str] = mapped_column(String(16), primary_key=True, default="")
+    """`Lease.part` of the unit: fences count per unit."""
+    fence: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    """Of its folder; names sort as the run went on."""
+    bytes: Mapped[int] = mapped_column(BigInteger)
+    uri: Mapped[str] = mapped_column(Text)
+    """The key of its folder in the store."""
+    files: Mapped[JsonArray]
+    """`[{name, bytes, sha256}]`."""
     created_at: Mapped[datetime]

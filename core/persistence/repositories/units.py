@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from sqlalchemy import func, or_, select, update
@@ -25,7 +25,13 @@ class UnitRepository:
         """The unit as it stands, locked until the transaction ends."""
         return self._session.scalar(select(UnitRow).where(UnitRow.id == unit_id).with_for_update())
 
-    def claim(self, unit_id: str, *, owner: str, moment: datetime, lease_until: datetime) -> UnitRow | None:
+    def logged(self, unit_id: str) -> int:
+        """How many chunks of the job's log are this unit's."""
+        return self._session.scalar(select(UnitRow.logged).where(UnitRow.id == unit_id)) or 0
+
+    def claim(
+        self, unit_id: str, *, owner: str, worker_id: str | None, moment: datetime, lease_until: datetime
+    ) -> UnitRow | None:
         """Take the unit if it is ready and its back-off is over. Of many callers, one gets the row."""
         statement = (
             update(UnitRow)
@@ -35,6 +41,8 @@ class UnitRepository:
                 fence=UnitRow.fence + 1,
                 attempt=UnitRow.attempt + 1,
                 owner=owner,
+                worker_id=worker_id,
+                leased_at=moment,
                 heartbeat_at=moment,
                 lease_until=lease_until,
             )
@@ -42,6 +50,13 @@ class UnitRepository:
             .execution_options(synchronize_session=False)
         )
         return self._session.scalar(statement)
+
+    def devices_of_next(self, queues: Collection[str], moment: datetime, at_most: int) -> int | None:
+        """What the unit needs that would be claimed next of these queues, of those that need `at_most` so many devices;
+        `None` where none is ready."""
+        ready = (UnitRow.state == "ready", UnitRow.queue.in_(queues), UnitRow.run_after <= moment)
+        query = select(UnitRow.devices).where(*ready, UnitRow.devices <= at_most)
+        return self._session.scalar(query.order_by(UnitRow.priority.desc(), UnitRow.id).limit(1))
 
     def desired(self, unit_id: str, fence: int) -> str | None:
         """What the job's owner wants, if the unit is still leased under `fence`."""
@@ -56,14 +71,20 @@ class UnitRepository:
         query = select(UnitRow).where(UnitRow.state == "leased", until < moment).order_by(UnitRow.id)
         return self._session.scalars(query).all()
 
-    def poke(self, *, moment: datetime, poked_before: datetime, limit: int) -> Sequence[str]:
-        """Mark up to `limit` ready units as announced now, oldest first, and return their ids.
+    def next_due(self, moment: datetime) -> datetime | None:
+        """The first moment after this one at which a lease will be over, or a rest after a failure."""
+        over = select(func.min(UnitRow.lease_until)).where(UnitRow.state == "leased", UnitRow.lease_until > moment)
+        rested = select(func.min(UnitRow.run_after)).where(UnitRow.state == "ready", UnitRow.run_after > moment)
+        return min((due for due in map(self._session.scalar, (over, rested)) if due is not None), default=None)
+
+    def poke(self, *, moment: datetime, poked_before: datetime, limit: int) -> Sequence[tuple[str, str]]:
+        """Mark up to `limit` ready units as announced now, in the order of claims, and return their ids and queues.
 
         Due are those never announced, announced before `poked_before`, or whose back-off ended since. Two dispatchers
         at once pick different rows.
         """
         due = (
-            select(UnitRow.id)
+            select(UnitRow.id, UnitRow.queue)
             .where(
                 UnitRow.state == "ready",
                 UnitRow.run_after <= moment,
@@ -73,17 +94,23 @@ class UnitRepository:
                     UnitRow.poked_at < UnitRow.run_after,
                 ),
             )
-            .order_by(UnitRow.id)
+            .order_by(UnitRow.priority.desc(), UnitRow.id)
             .limit(limit)
             .with_for_update(skip_locked=True)
         )
-        ids = self._session.scalars(due).all()
-        if ids:
+        found = [(unit_id, queue) for unit_id, queue in self._session.execute(due)]
+        if found:
+            ids = [unit_id for unit_id, _ in found]
             self._session.execute(update(UnitRow).where(UnitRow.id.in_(ids)).values(poked_at=moment))
-        return ids
+        return found
 
-    def forget_poke(self, unit_id: str) -> None:
-        """The wake-up could not be sent after all: the next pass of a dispatcher tries again."""
+    def ready_among(self, unit_ids: Collection[str]) -> Sequence[tuple[str, str]]:
+        """Ids and queues of those that are ready."""
+        query = select(UnitRow.id, UnitRow.queue).where(UnitRow.id.in_(unit_ids), UnitRow.state == "ready")
+        return [(unit_id, queue) for unit_id, queue in self._session.execute(query)]
+
+    def forget_pokes(self, unit_ids: Collection[str]) -> None:
+        """The wake-ups could not be sent after all: the next pass of a dispatcher tries again."""
         self._session.execute(
-            update(UnitRow).where(UnitRow.id == unit_id, UnitRow.state == "ready").values(poked_at=None)
+            update(UnitRow).where(UnitRow.id.in_(unit_ids), UnitRow.state == "ready").values(poked_at=None)
         )

@@ -47,6 +47,17 @@ def _changed(path: str, value: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("path", "value", "code", "pointer", "hint"),
     [
+        (
+            "dataset/target/separator",
+            "|",
+            "spec.value",
+            "#/dataset/target/separator",
+            "Multilabel: what stands between two labels in a text. Left out: `;`.",
+        ),
+        ("dataset/target/type", "multi", "spec.value", "#/dataset/target/type", "did you mean 'multilabel'?"),
+        ("training/loss", {"label_smoothing": 1.0}, "spec.value", "#/training/loss/label_smoothing", "Share of"),
+        ("training/loss", {"class_weights": "blanced"}, "spec.value", "#/training/loss/class_weights", "balanced"),
+        ("training/loss", {"class_weights": {"no": 0}}, "spec.value", "#/training/loss/class_weights/no", None),
         ("traning", {}, "spec.unknown_field", "#/traning", "did you mean 'training'?"),
         ("zzz", {}, "spec.unknown_field", "#/zzz", "the fields here are answer, blending, dataset"),
         ("training/epohcs", 3, "spec.unknown_field", "#/training/epohcs", "did you mean 'epochs'?"),
@@ -76,6 +87,7 @@ def _changed(path: str, value: Any) -> dict[str, Any]:
             None,
         ),
         ("model/fusion", "sum", "spec.value", "#/model/fusion", "one of concat"),
+        ("model", {"fusion": "nl_gate", "hiden": 1}, "spec.unknown_field", "#/model/hiden", "did you mean 'hidden'?"),
         ("answer", "fusd", "spec.value", "#/answer", "did you mean 'fused'?"),
         ("training/epochs", False, "spec.type", "#/training/epochs", None),
         ("training/epochs", "12", "spec.type", "#/training/epochs", None),
@@ -187,7 +199,7 @@ def test_an_unknown_path_is_a_problem_too(api: LiveApi, path: str) -> None:
     ("method", "path", "allow"),
     [
         ("DELETE", "/v1/jobs", "GET, POST"),
-        ("PUT", "/v1/jobs/job_1", "GET"),
+        ("PUT", "/v1/jobs/job_1", "DELETE, GET"),
         ("GET", "/v1/jobs/job_1/cancel", "POST"),
         ("POST", "/healthz", "GET"),
         ("OPTIONS", "/v1/jobs", "GET, POST"),

@@ -11,21 +11,39 @@ import pytest
 
 from api.main import create_app
 from core.settings import Settings
+from core.spec.experiment import ExperimentSpec
 
 ROUTES = [
     ("get", "/", "index"),
     ("get", "/healthz", "healthz"),
+    ("get", "/metrics", "metrics"),
     ("get", "/readyz", "readyz"),
+    ("get", "/v1/experiments", "list_experiments"),
+    ("post", "/v1/experiments", "create_experiment"),
+    ("delete", "/v1/experiments/{experiment_id}", "delete_experiment"),
+    ("get", "/v1/experiments/{experiment_id}", "get_experiment"),
+    ("post", "/v1/experiments/{experiment_id}/cancel", "cancel_experiment"),
+    ("get", "/v1/experiments/{experiment_id}/comparison", "get_comparison"),
+    ("get", "/v1/experiments/{experiment_id}/report", "get_report"),
     ("get", "/v1/jobs", "list_jobs"),
     ("post", "/v1/jobs", "create_job"),
+    ("delete", "/v1/jobs/{job_id}", "delete_job"),
     ("get", "/v1/jobs/{job_id}", "get_job"),
     ("get", "/v1/jobs/{job_id}/artifacts", "list_artifacts"),
     ("get", "/v1/jobs/{job_id}/artifacts/{name}", "get_artifact"),
     ("post", "/v1/jobs/{job_id}/cancel", "cancel_job"),
+    ("get", "/v1/jobs/{job_id}/checkpoints", "list_checkpoints"),
     ("get", "/v1/jobs/{job_id}/events", "list_events"),
     ("get", "/v1/jobs/{job_id}/events/stream", "stream_events"),
+    ("get", "/v1/jobs/{job_id}/logs", "list_logs"),
+    ("get", "/v1/jobs/{job_id}/logs/stream", "stream_logs"),
     ("get", "/v1/jobs/{job_id}/metrics", "list_metrics"),
+    ("post", "/v1/jobs/{job_id}/pause", "pause_job"),
+    ("post", "/v1/jobs/{job_id}/resume", "resume_job"),
+    ("post", "/v1/jobs/{job_id}/retry", "retry_job"),
     ("get", "/v1/jobs/{job_id}/super-epochs", "list_super_epochs"),
+    ("get", "/v1/workers", "list_workers"),
+    ("get", "/v1/workers/{worker_id}", "get_worker"),
 ]
 PROBLEM = {"schema": {"$ref": "#/components/schemas/Problem"}}
 
@@ -58,7 +76,9 @@ def test_every_operation_field_and_parameter_is_described(document: dict[str, An
     for method, path, operation in _operations(document):
         assert operation["summary"], (method, path)
         assert operation["description"], (method, path)
-    for name in ("JobOut", "EventOut", "SuperEpochOut", "MetricOut", "ArtifactOut", "Problem", "JobSpec"):
+    answers = ("JobOut", "EventOut", "SuperEpochOut", "MetricOut", "ArtifactOut", "CheckpointOut", "ExperimentOut")
+    bodies = ("RetryIn", "Scheduling", "JobSpec", "ExperimentSpec", "Strategy", "Changes")
+    for name in (*answers, "ComparisonOut", "WorkerOut", "Problem", *bodies):
         assert document["components"]["schemas"][name]["description"], name
 
 
@@ -67,6 +87,15 @@ def test_the_body_of_a_submission_is_the_job_spec(document: dict[str, Any]) -> N
     assert list(body) == ["application/json"]
     assert body["application/json"]["schema"] == {"$ref": "#/components/schemas/JobSpec"}
     assert set(body["application/json"]["examples"]) == {"online", "uni-modal"}
+
+
+def test_the_body_of_an_experiment_is_the_experiment_spec(document: dict[str, Any]) -> None:
+    body = document["paths"]["/v1/experiments"]["post"]["requestBody"]["content"]["application/json"]
+    assert body["schema"] == {"$ref": "#/components/schemas/ExperimentSpec"}
+    strategies = document["components"]["schemas"]["ExperimentSpec"]["properties"]["strategies"]
+    assert strategies["items"]["anyOf"] == [{"$ref": "#/components/schemas/Strategy"}, {"type": "string"}]
+    for example in body["examples"].values():
+        assert ExperimentSpec.model_validate(example["value"]).variants()
 
 
 def test_references_lead_somewhere(document: dict[str, Any]) -> None:
@@ -91,5 +120,6 @@ def test_importing_the_application_is_cheap() -> None:
     root = Path(__file__).resolve().parents[3]
     done = subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())
-    assert "api.routers.jobs" in loaded
+    assert {"api.routers.jobs", "api.routers.experiments"} <= loaded
+    assert not loaded & {"jinja2"}  # only a report needs it
     assert not loaded & {"torch", "celery", "kombu", "alembic", "sqlalchemy", "psycopg", "numpy", "pyarrow", "worker"}

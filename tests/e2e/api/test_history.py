@@ -72,7 +72,7 @@ def test_super_epochs_have_weights_and_what_led_to_them(api: LiveApi) -> None:
         ("fused", 0.1, 0.25, True),
     ]
     assert set(row["heads"][0]) >= {"G_se", "O", "O_se", "ogr", "ogr_se", "weight_low", "weight_high", "flags"}
-    assert row["cost"] == {"seconds": 0.5, "samples": 200}
+    assert row["cost"] == {"seconds": 0.5, "samples": 200, "measured": 0}
     assert [r["super_epoch"] for r in _get(api, f"/v1/jobs/{job_id}/super-epochs", after=0, limit=1)["data"]] == [1]
 
 

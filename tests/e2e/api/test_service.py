@@ -8,9 +8,11 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+import pytest
+
 from core.settings import Settings
 from tests.e2e.api.live import LiveApi, serve
-from tests.servers import free_port
+from tests.servers import PostgresServer, free_port, wait_until
 
 Start = Callable[..., AbstractContextManager[LiveApi]]
 
@@ -55,6 +57,26 @@ def test_a_database_that_is_down_is_not_ready(make_settings: Callable[..., Setti
         assert response.status_code == 503
         assert [error["code"] for error in response.json()["errors"]] == ["not_ready.database"]
         assert "secret" not in response.text
+
+
+def test_a_database_that_is_away_is_no_failure_of_the_request(
+    start: Start, postgres_server: PostgresServer, postgres_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """503 and when to ask again, as any other 5xx; a line in the log, and no traceback per request."""
+    with start(database={"url": postgres_url}) as api:
+        job_id = api.submit()["id"]
+        postgres_server.stop()
+        try:
+            for method, path in (("GET", f"/v1/jobs/{job_id}"), ("GET", f"/v1/jobs/{job_id}/events/stream")):
+                answer = api.client.request(method, path)
+                assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+                assert answer.json()["code"] == "database.unavailable"
+                assert "127.0.0.1" not in answer.text
+        finally:
+            postgres_server.start()
+        wait_until(lambda: api.client.get(f"/v1/jobs/{job_id}").status_code == 200, "the API to be back")
+    assert "request failed" not in caplog.text
+    assert "database does not answer" in caplog.text
 
 
 def test_the_service_comes_back_when_its_broker_folder_does(start: Start) -> None:

@@ -3,32 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 from gblend_client import Gblend
-from gblend_client.cli import app
-from typer.testing import CliRunner, Result
 
-from tests.e2e.api.live import LiveApi, toy_spec, write_manifest
-
-ROOT = Path(__file__).parents[3]
-SECONDS = 120.0
-
-Run = Callable[..., Result]
-
-
-@pytest.fixture
-def run(api: LiveApi, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Runs the command."""
-    monkeypatch.setenv("GBLEND_URL", api.url)
-    return lambda *arguments: CliRunner().invoke(app, [str(each) for each in arguments], catch_exceptions=False)
+from tests.e2e.api.live import LiveApi, toy_spec
+from tests.e2e.client.conftest import SECONDS, Run
 
 
 @pytest.fixture
@@ -79,31 +63,6 @@ def test_cancel_ends_a_watch_with_1(run: Run, spec: Path) -> None:
     assert json.loads(run("cancel", job_id, "--json").stdout)["status"] == "cancelled"
     assert run("watch", job_id).exit_code == 1
     assert run("show", "job_nope").exit_code == 3
-
-
-@pytest.fixture
-def up(tmp_path: Path) -> Iterator[str]:
-    """The whole service, as `gblend-server up` starts it; its address."""
-    write_manifest(tmp_path / "state" / "data")
-    command = [sys.executable, "-m", "api.cli", "up", "--port", "0", "--workers", "1"]
-    with (tmp_path / "log").open("w") as log:
-        process = subprocess.Popen(
-            [*command, "--state-dir", str(tmp_path / "state")],
-            cwd=ROOT,
-            env={name: value for name, value in os.environ.items() if not name.startswith("GBLEND_")},
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-        )
-    assert process.stdout is not None
-    try:
-        line = process.stdout.readline()
-        assert line.startswith("gblend: ready at"), (tmp_path / "log").read_text()
-        yield line.split()[-1]
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(SECONDS)
-        process.stdout.close()
 
 
 def test_a_real_training_watched_to_its_end(up: str, spec: Path, tmp_path: Path) -> None:

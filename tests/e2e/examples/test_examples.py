@@ -48,17 +48,18 @@ def start(folder: Path, *command: str) -> subprocess.Popen[str]:
 
 
 def test_a_comparison_prints_its_table_and_stops_its_service(folder: Path) -> None:
-    numbers = folder / "numbers.json"
+    numbers, report = folder / "numbers.json", folder / "report.html"
     command = ["examples/compare.py", "examples/digits.yaml", "--data", "examples", "--json", str(numbers)]
-    command += ["--seeds", "1", "--strategies", "unimodal:image", "--set", "training.epochs=1"]
+    command += ["--report", str(report), "--seeds", "1", "--strategies", "unimodal:image", "--set", "training.epochs=1"]
     process = start(folder, *command)
     output, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors
-    assert re.search(r"^\| unimodal:image \| \d+\.\d \|  \|  \|  \| 1 \|$", output, flags=re.MULTILINE)
-    (run,) = json.loads(numbers.read_text())["runs"]
-    assert run["status"] == "succeeded"
-    assert run["answer"] == "image"
-    assert run["test_accuracy"] > 0.15  # of ten classes, after one epoch
+    assert re.search(r"^\| unimodal:image \(best\) \| 1 of 1 \| \d+\.\d \|", output, flags=re.MULTILINE)
+    (row,) = json.loads(numbers.read_text())["strategies"]
+    assert (row["done"], row["answers"]) == (1, {"image": 1})
+    assert row["test"]["mean"] > 0.15  # of ten classes, after one epoch
+    assert "unimodal:image, seed 0: succeeded" in errors
+    assert report.read_text().startswith("<!doctype html>")
     assert running(folder) == set()
     assert list(folder.glob("gblend-example-*")) == []
 

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,26 +31,27 @@ SECONDS = 240.0
 class WholeService:
     """Processes of one deployment, and a client for its API."""
 
-    def __init__(self, folder: Path, *, environment: dict[str, str]) -> None:
+    def __init__(self, folder: Path, *, environment: Mapping[str, str], engine: Mapping[str, str] = ENGINE) -> None:
+        """`engine`: settings of the engine that every process gets; empty for those that an operator has."""
         self._folder = folder
         self._environment = {
             **os.environ,
             "GBLEND_STATE_DIR": str(folder / "state"),
             "GBLEND_ROOTS__DATA": str(folder),
             "GBLEND_ENGINE__SLOTS": "1",
-            **{f"GBLEND_ENGINE__{name}": value for name, value in ENGINE.items()},
+            **{f"GBLEND_ENGINE__{name}": value for name, value in engine.items()},
             **environment,
         }
         self._port = free_port()
         self._processes: list[subprocess.Popen[bytes]] = []
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{self._port}", timeout=30)
 
-    def start(self, *command: str) -> subprocess.Popen[bytes]:
-        """`gblend-server COMMAND`."""
+    def start(self, *command: str, environment: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
+        """`gblend-server COMMAND`, in the deployment's environment with these changes."""
         with (self._folder / "service.log").open("ab") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "api.cli", *command],
-                env=self._environment,
+                env={**self._environment, **(environment or {})},
                 cwd=Path(__file__).parents[3],
                 stdout=log,
                 stderr=log,
@@ -57,6 +59,10 @@ class WholeService:
             )
         self._processes.append(process)
         return process
+
+    def running(self) -> list[subprocess.Popen[bytes]]:
+        """The processes started here that have not ended."""
+        return [process for process in self._processes if process.poll() is None]
 
     def start_api(self, command: str = "api") -> subprocess.Popen[bytes]:
         """The API (or, as `up`, everything), ready to answer."""

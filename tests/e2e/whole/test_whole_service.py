@@ -15,7 +15,7 @@ from tests.tiny import tiny_spec, write_tiny
 
 pytestmark = pytest.mark.timeout(500)
 
-LONG = 90
+LONG = 45
 """Epochs of a job that is still training when it is killed."""
 
 
@@ -64,23 +64,24 @@ def test_postgresql_redis_and_two_workers_survive_kills_bit_for_bit(
     assert len(whole.history(killed)["metrics"]) > LONG * 4 * 3
 
 
-def test_twenty_jobs_at_once_over_two_workers_all_end_and_none_runs_twice(
+def test_eight_jobs_at_once_over_two_workers_all_end_and_none_runs_twice(
     service: Callable[..., WholeService], postgres_url: str, redis_url: str
 ) -> None:
+    """Real trainings; `tests/integration/engine/test_workers.py` has twenty quick ones."""
     whole = service(GBLEND_DATABASE__URL=postgres_url, GBLEND_BROKER__URL=redis_url)
     whole.start_api()
     whole.start("worker")
     whole.start("worker")
-    job_ids = [whole.submit(tiny_spec({"strategy": "equal"}, epochs=1)) for _ in range(20)]
+    job_ids = [whole.submit(tiny_spec({"strategy": "equal"}, epochs=1)) for _ in range(8)]
     ended = whole.wait_until_ended(*job_ids)
-    assert [job["status"] for job in ended] == ["succeeded"] * 20
-    assert [job["attempt"] for job in ended] == [1] * 20
+    assert [job["status"] for job in ended] == ["succeeded"] * 8
+    assert [job["attempt"] for job in ended] == [1] * 8
     histories = [whole.history(job_id) for job_id in job_ids]
     assert all(history == histories[0] for history in histories)
     for job in ended:
         assert [change["status"] for change in job["transitions"]] == ["queued", "starting", "running", "succeeded"]
     owners = {line for line in whole.log().splitlines() if '"unit claimed"' in line}
-    assert len(owners) == 20, "each unit was claimed once"
+    assert len(owners) == 8, "each unit was claimed once"
 
 
 def test_the_embedded_service_survives_the_kill_of_its_worker(service: Callable[..., WholeService]) -> None:

@@ -12,7 +12,7 @@ from core.events import JournalEntry
 from core.jobs.service import JobService
 from core.persistence import Database
 
-SERVICE_EVENTS = {"job.created", "job.status"}
+SERVICE_EVENTS = {"job.created", "job.status", "estimate.interrupted"}
 
 
 def problems(database: Database, job_id: str, expected: list[JournalEntry]) -> list[str]:

@@ -9,6 +9,9 @@ from core.events import (
     ArtifactWritten,
     Cost,
     EpochCompleted,
+    EstimateCompleted,
+    EstimateEpoch,
+    EstimateStarted,
     HeadEstimate,
     JobEvent,
     JournalEntry,
@@ -21,6 +24,7 @@ from core.events import (
 from core.spec import JobSpec
 
 MODEL = b"weights of a model"
+HEADS = ("audio", "image", "fused")
 
 
 def spec(**changes: Any) -> JobSpec:
@@ -101,6 +105,29 @@ def run(epochs: int = 3) -> list[JournalEntry]:
         ]
     events.append(completed())
     return [JournalEntry(number=number, event=event) for number, event in enumerate(events, start=1)]
+
+
+def estimate(head: str, epochs: int = 3) -> list[JournalEntry]:
+    """All entries of one head's estimate: epochs + 2 of them. It leaves `estimate.bin` with `losses_of(head)` in it."""
+    losses = losses_of(head)
+    events: list[JobEvent] = [
+        EstimateStarted(super_epoch=0, head=head, epochs=epochs),
+        *(EstimateEpoch(super_epoch=0, epoch=epoch + 1, epochs=epochs, head=head) for epoch in range(epochs)),
+        EstimateCompleted(
+            super_epoch=0,
+            head=head,
+            cost=Cost(seconds=0.5, samples=80 * epochs, measured=180),
+            path="estimate.bin",
+            bytes=len(losses),
+            sha256=hashlib.sha256(losses).hexdigest(),
+        ),
+    ]
+    return [JournalEntry(number=number, event=event) for number, event in enumerate(events, start=1)]
+
+
+def losses_of(head: str) -> bytes:
+    """What stands for a head's losses."""
+    return f"losses of {head}\n".encode()
 
 
 def completed() -> RunCompleted:

@@ -8,13 +8,15 @@ from collections import Counter
 import pytest
 
 from core.errors import ConflictError, IdempotencyError, Issue, NotFoundError, SpecError
+from core.events import Cost, JobEvent, JournalEntry, PhaseStarted, PretrainEpoch
+from core.jobs.broker import WakeUp
 from core.jobs.service import JobService
 from core.jobs.state import JobStatus
 from core.jobs.units import UnitService
 from core.jobs.views import JobView, MetricPoint
 from core.persistence import Database
 from core.settings import EngineSettings
-from tests.integration.engine.samples import completed, run, spec
+from tests.integration.engine.samples import completed, measurement, run, spec
 
 
 @pytest.fixture
@@ -109,7 +111,7 @@ def test_the_wake_up_is_sent_after_the_commit(database: Database) -> None:
 
 
 def test_a_broker_that_is_down_loses_nothing(database: Database, caplog: pytest.LogCaptureFixture) -> None:
-    def refuse(unit_id: str) -> None:
+    def refuse(wake_up: WakeUp) -> None:
         raise ConnectionError("no broker")
 
     units = UnitService(database, EngineSettings())
@@ -157,6 +159,21 @@ def test_history_of_a_run(jobs: JobService, units: UnitService) -> None:
     assert [head["head"] for head in last.heads] == ["audio", "image", "fused"]
 
 
+def test_the_pre_training_has_a_phase_and_metrics_of_its_own(jobs: JobService, units: UnitService) -> None:
+    job, _ = jobs.submit(spec())
+    (unit_id,) = units.take_due()
+    lease = units.claim(unit_id, "w")
+    assert lease is not None
+    alone = PretrainEpoch(
+        epoch=1, epochs=2, measurements=(measurement("image", "train", 0.5),), cost=Cost(seconds=0.1, samples=160)
+    )
+    events: list[JobEvent] = [run(1)[0].event, PhaseStarted(phase="pretraining"), alone]
+    units.record(lease, [JournalEntry(number=number, event=event) for number, event in enumerate(events, 1)])
+    assert jobs.get(job.id).phase == "pretraining"
+    (loss,) = jobs.metrics(job.id, scope="pretrain", metric="loss").data
+    assert (loss.epoch, loss.head, loss.value) == (1, "image", 0.5)
+
+
 def test_metrics_are_paged_filtered_and_thinned(jobs: JobService, units: UnitService) -> None:
     job, _ = jobs.submit(spec())
     (unit_id,) = units.take_due()
@@ -180,3 +197,16 @@ def test_metrics_are_paged_filtered_and_thinned(jobs: JobService, units: UnitSer
     assert [p.epoch for p in thinned.data] == [2, 4]
     with pytest.raises(SpecError, match=r"cursor\.invalid"):
         jobs.metrics(job.id, after="x")
+
+
+def test_who_follows_a_job_gets_its_pulse_and_the_next_events_at_once(jobs: JobService) -> None:
+    job, _ = jobs.submit(spec())
+    pulse, page = jobs.follow(job.id, after=0, limit=10)
+    assert (pulse.id, pulse.status, pulse.last_seq) == (job.id, JobStatus.QUEUED, 1)
+    assert page == jobs.events(job.id, limit=10)
+    jobs.cancel(job.id)
+    pulse, page = jobs.follow(job.id, after=1, limit=10)
+    assert (pulse.status, pulse.last_seq) == (JobStatus.CANCELLED, page.data[-1].seq)
+    assert jobs.pulse(job.id) == pulse
+    with pytest.raises(NotFoundError):
+        jobs.follow(job.id, project="another", after=0, limit=10)

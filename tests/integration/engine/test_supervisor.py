@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import text
 
 from core.artifacts import ArtifactStore
+from core.jobs.lease import Lease
 from core.jobs.service import JobService
 from core.jobs.state import JobStatus
 from core.jobs.units import UnitService
 from core.jobs.views import JobView
 from core.persistence import Database
 from tests.integration.engine.checker import problems
-from tests.integration.engine.conftest import QUICK, MakeSupervisor
+from tests.integration.engine.conftest import CHILD, QUICK, MakeSupervisor
 from tests.integration.engine.samples import MODEL, run, spec
 from tests.servers import PostgresServer, is_running, wait_until
 from worker.devices import Slots
@@ -187,7 +190,7 @@ def test_the_run_directory_tells_the_child_what_it_needs_and_no_more(
         store,
         runs=runs,
         roots={"data": tmp_path / "d", "models": tmp_path / "m"},
-        engine=QUICK,
+        engine=QUICK.model_copy(update={"checkpoint_seconds": 7.5}),
         slots=Slots(1, ("3",)),
         send=lambda _: None,
         command=("python", "-c", program),
@@ -201,6 +204,28 @@ def test_the_run_directory_tells_the_child_what_it_needs_and_no_more(
     given = json.loads((runs / job.id / "1" / "spec.json").read_text())
     assert given["roots"] == {"data": str(tmp_path / "d"), "models": str(tmp_path / "m")}
     assert (given["spec"], given["resume_from"], given["job_id"]) == (job.spec, [], job.id)
+    assert given["checkpoint_seconds"] == 7.5
+
+
+@ON_SQLITE
+def test_a_training_stands_back_for_the_service(
+    jobs: JobService, units: UnitService, tmp_path: Path, store: ArtifactStore
+) -> None:
+    seen = tmp_path / "nice"
+    program = f"import os, time; time.sleep(1); open({str(seen)!r}, 'w').write(str(os.getpriority(os.PRIO_PROCESS, 0)))"
+    jobs.submit(spec())
+    (unit_id,) = units.take_due()
+    Supervisor(
+        units,
+        store,
+        runs=tmp_path / "runs",
+        roots={"data": tmp_path, "models": tmp_path},
+        engine=QUICK.model_copy(update={"nice": 3}),
+        slots=Slots(1, ()),
+        send=lambda _: None,
+        command=("python", "-c", program),
+    ).run(unit_id)
+    assert int(seen.read_text()) == min(os.getpriority(os.PRIO_PROCESS, 0) + 3, 19)
 
 
 @ON_SQLITE
@@ -236,6 +261,33 @@ def test_a_database_that_restarts_does_not_lose_the_run(
     job = jobs.get(job.id)
     assert (job.status, job.attempt) == (JobStatus.SUCCEEDED, 1)
     assert problems(database, job.id, run(15)) == []
+    database.close()
+
+
+def test_a_database_that_restarts_right_after_the_claim_is_no_failed_attempt(
+    postgres_server: PostgresServer,
+    postgres_url: str,
+    supervisor_of: MakeSupervisor,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    engine = QUICK.model_copy(update={"lease_seconds": 60.0, "self_fence_seconds": 45.0})
+    database = Database(postgres_url)
+    jobs, units = JobService(database), UnitService(database, engine)
+    job, _ = jobs.submit(spec())
+    (unit_id,) = units.take_due()
+    restarting = threading.Thread(target=postgres_server.start)
+
+    def claim_and_lose_the_database(*arguments: Any, **named: Any) -> Lease | None:
+        lease = UnitService.claim_next(units, *arguments, **named)
+        postgres_server.stop(signal.SIGQUIT)
+        restarting.start()
+        return lease
+
+    monkeypatch.setattr(units, "claim_next", claim_and_lose_the_database)
+    supervisor_of(units, engine).run(unit_id)
+    restarting.join()
+    job = jobs.get(job.id)
+    assert (job.status, job.attempt, _failures(database)) == (JobStatus.SUCCEEDED, 1, 0)
     database.close()
 
 
@@ -276,3 +328,69 @@ def _reap(database: Database, units: UnitService) -> bool:
     with database.write() as session:
         session.execute(text("UPDATE unit SET lease_until = '2000-01-01 00:00:00.000000+00' WHERE state = 'leased'"))
     return units.reap() == 1
+
+
+IMPATIENT = QUICK.model_copy(update={"stall_seconds": 3.0, "lease_seconds": 60.0, "self_fence_seconds": 45.0})
+"""Patient enough for a child that only starts on a busy machine."""
+
+
+def test_a_child_that_hangs_with_its_heartbeat_alive_goes_on_from_its_checkpoint(
+    database: Database, jobs: JobService, units: UnitService, supervisor_of: MakeSupervisor, tmp_path: Path
+) -> None:
+    resumed = tmp_path / "resumed"
+    job, _ = jobs.submit(spec(metadata={"epochs": "5", "hang_at": "10", "resumed": str(resumed)}))
+    job = _run_until_ended(jobs, units, supervisor_of(units, IMPATIENT), job.id)
+    assert (job.status, job.attempt) == (JobStatus.SUCCEEDED, 2)
+    assert [t.status.value for t in job.transitions if t.reason == "child_stalled"] == ["queued"]
+    assert resumed.read_text().split() == ["0", "8"]
+    assert problems(database, job.id, run(5)) == []
+
+
+@ON_SQLITE
+def test_a_child_that_always_hangs_fails_when_its_attempts_are_spent(
+    database: Database, units: UnitService, supervisor_of: MakeSupervisor
+) -> None:
+    jobs = JobService(database, max_attempts=2)
+    job, _ = jobs.submit(spec(metadata={"hang_at": "2", "hang_until": "99"}))
+    job = _run_until_ended(jobs, units, supervisor_of(units, IMPATIENT), job.id)
+    assert (job.status, job.status_reason, job.attempt) == (JobStatus.FAILED, "child_stalled", 2)
+    assert job.error is not None
+    assert job.error["code"] == "child_stalled"
+    assert "no progress for 3 s (attempt 2)" in job.error["message"]
+    assert job.error["log"] == ["about to hang"]
+
+
+def test_a_poison_job_is_given_up_after_its_attempts_whoever_ran_them(
+    database: Database, jobs: JobService, units: UnitService, store: ArtifactStore, tmp_path: Path
+) -> None:
+    """Two workers on machines of their own, in turn; each knows nothing of what happened at the other's."""
+    diary = tmp_path / "diary"
+    workers = [
+        Supervisor(
+            units,
+            store,
+            runs=tmp_path / f"runs-{name}",
+            roots={"data": tmp_path, "models": tmp_path},
+            engine=QUICK,
+            slots=Slots(1, ()),
+            send=lambda _: None,
+            worker_id=lambda name=name: f"wrk_{name}",  # type: ignore[misc]
+            command=CHILD,
+        )
+        for name in ("a", "b")
+    ]
+    job, _ = jobs.submit(spec(metadata={"crash_at": "2", "crash_until": "99", "diary": str(diary)}))
+    (unit_id,) = units.take_due()
+    ran: list[str] = []
+    for turn in range(QUICK.max_attempts + 3):
+        workers[turn % 2].run(unit_id)
+        with database.read() as session:
+            ran.append(session.execute(text("SELECT worker_id FROM unit")).scalar_one())
+    assert diary.read_text().splitlines() == [f"{job.id} {fence}" for fence in (1, 2, 3)]
+    assert ran[:3] == ["wrk_a", "wrk_b", "wrk_a"]
+    job = jobs.get(job.id)
+    assert (job.status, job.status_reason, job.attempt) == (JobStatus.FAILED, "child_crashed", QUICK.max_attempts)
+    assert job.error is not None
+    assert "SIGKILL before its end (attempt 3)" in job.error["message"]
+    assert job.error["log"] == ["about to crash"]
+    assert units.claim(unit_id, "once more") is None

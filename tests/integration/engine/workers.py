@@ -50,7 +50,10 @@ class Deployment:
             "GBLEND_STATE_DIR": str(folder / "state"),
             "GBLEND_DATABASE__URL": database_url,
             **({} if broker_url is None else {"GBLEND_BROKER__URL": broker_url}),
-            **{f"GBLEND_ENGINE__{name.upper()}": str(value) for name, value in engine.model_dump().items()},
+            **{
+                f"GBLEND_ENGINE__{name.upper()}": str(value)
+                for name, value in engine.model_dump(exclude_none=True).items()
+            },
         }
         self._workers: list[WorkerProcessHandle] = []
         self.settings = Settings(
@@ -63,8 +66,8 @@ class Deployment:
         self.queue = UnitQueue(self.settings)
         self.jobs = JobService(self.database, max_attempts=engine.max_attempts, announce=self.queue.send)
 
-    def start_worker(self, *, wait: bool = True) -> WorkerProcessHandle:
-        """One more worker."""
+    def start_worker(self, *, wait: bool = True, **environment: str) -> WorkerProcessHandle:
+        """One more worker; `environment` wins over the deployment's."""
         number = len(self._workers) + 1
         log, ready = self._folder / f"worker-{number}.log", self._folder / f"worker-{number}.ready"
         with log.open("wb") as output:
@@ -73,7 +76,7 @@ class Deployment:
                     *(sys.executable, "-m", "celery", "-A", "tests.integration.engine.scripted_worker", "worker"),
                     *("--without-gossip", "--without-mingle", "--without-heartbeat", "-n", f"worker-{number}@test"),
                 ],
-                env={**os.environ, **self._environment, READY_FILE_VARIABLE: str(ready)},
+                env={**os.environ, **self._environment, READY_FILE_VARIABLE: str(ready), **environment},
                 stdout=output,
                 stderr=output,
             )

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from pydantic import ValidationError
 
 from api.conditional import matches
 from api.problems import title_of
 from api.routers.artifacts import disposition
+from api.schema_walk import pointer_of
 from api.server import address_of, is_loopback, listen
-from api.spec_errors import body_errors, pointer_of
+from api.spec_errors import body_errors
 from api.strict_json import parse
+from core.spec import JobSpec
+from tests.tiny import tiny_spec
 
 
 @pytest.mark.parametrize(
@@ -90,3 +96,30 @@ def test_addresses_are_those_of_this_machine() -> None:
 )
 def test_only_loopback_is_loopback(host: str, expected: bool) -> None:
     assert is_loopback(host) is expected
+
+
+@pytest.mark.parametrize(
+    ("parts", "pointer", "detail"),
+    [
+        (
+            {"blending": {"strategy": "online", "floor": {"fused": 2}}},
+            "#/blending/floor/fused",
+            "fused: should be less than or equal to 1; got 2",
+        ),
+        (
+            {"training": {"loss": {"class_weights": {"0": 0, "1": 1.0}}}},
+            "#/training/loss/class_weights/0",
+            "0: should be greater than 0; got 0",
+        ),
+        (
+            {"blending": {"strategy": "online", "floor": "half"}},
+            "#/blending/floor",
+            'floor: should be a valid number; got "half"; or: floor: should be an object; got "half"',
+        ),
+    ],
+)
+def test_a_wrong_entry_of_an_object_is_what_is_pointed_at(parts: dict[str, Any], pointer: str, detail: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        JobSpec.model_validate(tiny_spec() | parts)
+    (error,) = body_errors([{**each, "loc": ("body", *each["loc"])} for each in caught.value.errors()])
+    assert (error.pointer, error.detail) == (pointer, detail)

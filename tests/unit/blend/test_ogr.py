@@ -62,6 +62,30 @@ def test_a_gain_inside_its_noise_is_not_learning():
     assert not found.learnt
 
 
+def test_a_gain_that_only_tells_classes_apart_is_not_learning():
+    # +0.5 for all rows of one class and -0.4 for all of the other: no error within strata, 0.225 without.
+    raw = losses([2.0] * 4, [1.0] * 4, [2.0] * 4, [1.5, 1.5, 2.4, 2.4])
+    found = overfitting(raw, holdout_strata=np.array([0, 0, 1, 1]))
+    assert (found.G, found.G_se) == (pytest.approx(0.05), pytest.approx(0.0, abs=1e-12))
+    assert found.G_noise == pytest.approx(math.sqrt(4 * 0.45**2 / 3 / 4))
+    assert not found.learnt
+    # Groups that have the classes in equal parts show no error either.
+    assert not overfitting(raw, holdout_groups=np.array([0, 1, 0, 1])).learnt
+
+
+def test_the_noise_of_a_gain_is_at_least_its_error():
+    # Rows of a group agree: the error between groups, 0.25, is larger than that of four rows, 0.144.
+    raw = losses([2.0] * 4, [1.0] * 4, [2.0] * 4, [1.5, 1.5, 1.0, 1.0])
+    found = overfitting(raw, holdout_groups=np.array([0, 0, 1, 1]))
+    assert found.G_noise == found.G_se == pytest.approx(0.25)
+
+
+def test_a_single_held_out_row_proves_nothing():
+    found = overfitting(losses([2.0, 2.0], [1.0, 1.5], [2.0], [1.0]))
+    assert (found.G, found.G_se) == (1.0, 0.0)
+    assert not found.learnt
+
+
 def test_losses_that_are_no_numbers_are_reported_as_such():
     found = overfitting(losses([2.0], [math.nan], [2.0], [math.nan]))
     assert not found.finite

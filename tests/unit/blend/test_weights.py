@@ -4,10 +4,10 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.blend import HeadLosses, decide, policy_weights
+from core.blend import HeadLosses, Steering, decide, policy_weights
 
 
 def arrays(*rows):
@@ -58,10 +58,10 @@ def head(G, O, n=40, noise=0.0):
 
 
 def test_the_decision_carries_every_policy_and_the_interval():
-    decision = decide({"a": head(0.5, 1.0), "b": head(0.2, 0.5)}, policy="paper", previous=None, seed=1)
+    decision = decide({"a": head(0.5, 1.0), "b": head(0.2, 0.5)}, Steering(policy="paper"), previous=None, seed=1)
     assert decision.weights == pytest.approx({"a": 0.5 / 1.3, "b": 0.8 / 1.3})
     assert decision.alternatives["paper"] == decision.weights
-    assert set(decision.alternatives) == {"paper", "shrunk"}
+    assert set(decision.alternatives) == {"paper", "shrunk", "correlated"}
     assert not decision.degenerate
     # No spread in the losses: nothing to be unsure about.
     assert decision.heads["a"].low == pytest.approx(decision.heads["a"].weight)
@@ -69,7 +69,9 @@ def test_the_decision_carries_every_policy_and_the_interval():
 
 
 def test_noise_widens_the_interval_around_the_weight():
-    decision = decide({"a": head(0.5, 1.0, noise=0.4), "b": head(0.2, 0.5)}, policy="shrunk", previous=None, seed=1)
+    decision = decide(
+        {"a": head(0.5, 1.0, noise=0.4), "b": head(0.2, 0.5)}, Steering(policy="shrunk"), previous=None, seed=1
+    )
     a = decision.heads["a"]
     assert a.low < a.weight < a.high
     assert a.high - a.low > 0.02
@@ -77,13 +79,13 @@ def test_noise_widens_the_interval_around_the_weight():
 
 def test_the_bootstrap_is_repeatable():
     heads = {"a": head(0.5, 1.0, noise=0.4), "b": head(0.2, 0.5, noise=0.1)}
-    assert decide(heads, policy="shrunk", previous=None, seed=3) == decide(
-        heads, policy="shrunk", previous=None, seed=3
+    assert decide(heads, Steering(policy="shrunk"), previous=None, seed=3) == decide(
+        heads, Steering(policy="shrunk"), previous=None, seed=3
     )
 
 
 def test_all_negative_gains_fall_back_to_uniform_at_first():
-    decision = decide({"a": head(-0.5, 1.0), "b": head(-0.1, 0.5)}, policy="shrunk", previous=None, seed=1)
+    decision = decide({"a": head(-0.5, 1.0), "b": head(-0.1, 0.5)}, Steering(policy="shrunk"), previous=None, seed=1)
     assert decision.degenerate
     assert decision.weights == {"a": 0.5, "b": 0.5}
     assert "uniform" in decision.reason
@@ -92,15 +94,17 @@ def test_all_negative_gains_fall_back_to_uniform_at_first():
 
 def test_all_negative_gains_keep_the_previous_weights_later():
     decision = decide(
-        {"a": head(-0.5, 1.0), "b": head(-0.1, 0.5)}, policy="paper", previous={"a": 0.9, "b": 0.1}, seed=1
+        {"a": head(-0.5, 1.0), "b": head(-0.1, 0.5)}, Steering(policy="paper"), previous={"a": 0.9, "b": 0.1}, seed=1
     )
     assert decision.weights == {"a": 0.9, "b": 0.1}
     assert "previous" in decision.reason
 
 
 def test_a_gain_inside_its_noise_is_flagged():
-    decision = decide({"a": head(0.01, 1.0, noise=1.0), "b": head(0.2, 0.5)}, policy="shrunk", previous=None, seed=1)
-    assert decision.heads["a"].flags == ("noise",)
+    decision = decide(
+        {"a": head(0.01, 1.0, noise=1.0), "b": head(0.2, 0.5)}, Steering(policy="shrunk"), previous=None, seed=1
+    )
+    assert decision.heads["a"].flags == ("noise_dominated",)
     assert decision.heads["b"].flags == ()
 
 
@@ -108,11 +112,12 @@ finite = st.integers(-5000, 5000).map(lambda thousandths: thousandths / 1000)
 heads = st.lists(st.tuples(finite, finite), min_size=2, max_size=6)
 
 
+@settings(max_examples=30)
 @given(heads)
 def test_weights_are_not_negative_and_sum_to_one(pairs):
     losses = {f"h{k}": head(G, O) for k, (G, O) in enumerate(pairs)}
-    for policy in ("paper", "shrunk"):
-        weights = decide(losses, policy=policy, previous=None, seed=0).weights
+    for policy in ("paper", "shrunk", "correlated"):
+        weights = decide(losses, Steering(policy=policy), previous=None, seed=0).weights
         assert min(weights.values()) >= 0.0
         assert sum(weights.values()) == pytest.approx(1.0)
 

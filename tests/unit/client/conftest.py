@@ -29,11 +29,11 @@ def service() -> Iterator[Service]:
         yield running
 
 
-class _AsyncJobs:
-    """`AsyncJobs` behind the sync face: what it returns is awaited, what it iterates is drained."""
+class _AsyncFace:
+    """A part of `AsyncGblend` behind the sync face: what it returns is awaited, what it iterates is drained."""
 
-    def __init__(self, client: AsyncGblend, runner: asyncio.Runner) -> None:
-        self._client = client
+    def __init__(self, part: Any, runner: asyncio.Runner) -> None:
+        self._part = part
         self._runner = runner
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
@@ -41,7 +41,7 @@ class _AsyncJobs:
             async def drain(stream: AsyncIterator[Any]) -> list[Any]:
                 return [item async for item in stream]
 
-            result = getattr(self._client.jobs, name)(*args, **kwargs)
+            result = getattr(self._part, name)(*args, **kwargs)
             return self._runner.run(result if inspect.iscoroutine(result) else drain(result))
 
         return call
@@ -50,11 +50,21 @@ class _AsyncJobs:
 @pytest.fixture(params=["sync", "async"])
 def jobs(request: pytest.FixtureRequest, service: Service) -> Iterator[Any]:
     """`Gblend(...).jobs`, and `AsyncGblend(...).jobs` with the same face."""
-    if request.param == "sync":
+    yield from _part("jobs", request.param, service)
+
+
+@pytest.fixture(params=["sync", "async"])
+def experiments(request: pytest.FixtureRequest, service: Service) -> Iterator[Any]:
+    """`Gblend(...).experiments`, and `AsyncGblend(...).experiments` with the same face."""
+    yield from _part("experiments", request.param, service)
+
+
+def _part(name: str, kind: str, service: Service) -> Iterator[Any]:
+    if kind == "sync":
         with Gblend(service.url, **QUICK) as client:
-            yield client.jobs
+            yield getattr(client, name)
         return
     with asyncio.Runner() as runner:
         client = AsyncGblend(service.url, **QUICK)
-        yield _AsyncJobs(client, runner)
+        yield _AsyncFace(getattr(client, name), runner)
         runner.run(client.aclose())

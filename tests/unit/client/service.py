@@ -149,6 +149,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self._serve()
 
+    def do_DELETE(self) -> None:
+        self._serve()
+
     def _serve(self) -> None:
         parts = urlsplit(self.path)
         body = self.rfile.read(int(self.headers.get("content-length", 0)))
@@ -175,6 +178,13 @@ class _Handler(BaseHTTPRequestHandler):
                 self._send(Reply(200, service.job))
             case "POST", "/cancel":
                 self._send(Reply(202, {**service.job, "status": "cancelling", "is_terminal": False}))
+            case "POST", "/pause" | "/resume" as action:
+                status = {"/pause": "pausing", "/resume": "queued"}[action]
+                self._send(Reply(202, {**service.job, "status": status, "is_terminal": False}))
+            case "POST", "/retry":
+                self._send(Reply(201, {**service.job, "id": "job_02", "retry_of": JOB_ID, "status": "queued"}))
+            case "DELETE", "":
+                self._send(Reply(204, b""))
             case "GET", "/events":
                 kinds = request.query.get("type")
                 self._list([e for e in service.events if not kinds or e["type"] in kinds], request, after, "seq")

@@ -51,7 +51,14 @@ def estimate(head: str, weight: float, **more: Any) -> dict[str, Any]:
 
 
 TEST = [measurement("audio", "test", 1.5, 0.5), measurement("fused", "test", 0.25, 0.875)]
-RESULT = {"answer": "fused", "answer_reason": "best on validation", "test_accuracy": 0.875, "test": TEST}
+RESULT = {
+    "answer": "fused",
+    "answer_reason": "best on validation",
+    "test_accuracy": 0.875,
+    "test": TEST,
+    "contributions": [{"modality": "audio", "score": 0.625, "drop": 0.25, "drop_se": 0.02}],
+    "flags": ["shift_suspected"],
+}
 
 
 @pytest.fixture
@@ -71,6 +78,40 @@ def trained(service: Service) -> Service:
     service.super_epochs = [{"super_epoch": 0, "first_epoch": 0, "epochs": 5, "heads": heads, "degenerate": False}]
     service.job = job("succeeded", result=RESULT)
     return service
+
+
+@pytest.fixture
+def regressed(service: Service) -> Service:
+    """A service whose job has predicted a number."""
+
+    def scored(head: str, split: str, loss: float, score: float, error: float | None = None) -> dict[str, Any]:
+        none = {"accuracy": None, "accuracy_se": None}
+        return {"head": head, "split": split, "loss": loss, "score": score, "score_se": error, "samples": 200, **none}
+
+    test = [scored("audio", "test", 1.5, -0.125, 0.25), scored("fused", "test", 0.25, 0.75, 0.0625)]
+    service.events = [
+        event(1, "run.started", "Data are read", heads=["audio", "fused"], super_epochs=1, metric="r2"),
+        event(2, "epoch.completed", "Epoch 1", epoch=1, measurements=[scored("fused", "train", 0.5, 0.5)]),
+        event(3, "run.completed", "Trained", test=test, answer="fused", answer_reason="asked for"),
+    ]
+    result = {"answer": "fused", "metric": "r2", "test_score": 0.75, "test_accuracy": None, "test": test}
+    service.job = job("succeeded", result=result)
+    return service
+
+
+def test_a_score_that_is_no_accuracy_goes_by_its_name(gblend: Any, regressed: Service) -> None:
+    shown = gblend("show", JOB_ID).stdout
+    assert "test r2" in shown
+    assert "0.750 ± 0.062" in shown
+    assert "accuracy" not in shown
+    watched = gblend("watch", JOB_ID).stdout
+    assert "train loss / r2" in watched
+    assert "0.500 / 0.500" in watched
+    regressed.jobs = [regressed.job, job("succeeded", result=RESULT)]
+    listed = gblend("jobs").stdout
+    assert "test score" in listed
+    assert "0.750 r2" in listed
+    assert "87.5 %" in listed
 
 
 def test_submit(gblend: Any, service: Service, spec: str) -> None:
@@ -237,6 +278,9 @@ def test_show(gblend: Any, trained: Service) -> None:
     assert re.search(r"0\s+1-5\s+audio\s+0\.250\s+0\.500\s+0\.125\s+0\.250", done.stdout)
     assert re.search(r"fused\s+0\.750\s+0\.500-0\.900", done.stdout)
     assert "<- the answer" in done.stdout
+    assert re.search(r"modality\s+accuracy when shuffled\s+drop", done.stdout)
+    assert re.search(r"audio\s+0\.625\s+0\.250 ± 0\.020", done.stdout)
+    assert "flags: shift_suspected" in done.stderr
     assert json.loads(gblend("show", JOB_ID, "--json").stdout) == trained.job
 
 
@@ -292,7 +336,18 @@ def test_what_the_service_says_cannot_command_the_terminal(gblend: Any, service:
 
 def test_help_names_every_command_and_exit_code(gblend: Any) -> None:
     text = gblend("--help").stdout
-    for command in ("submit", "watch", "jobs", "show", "weights", "cancel", "download", "events"):
+    for command in (
+        "submit",
+        "watch",
+        "jobs",
+        "compare",
+        "experiments",
+        "show",
+        "cancel",
+        "download",
+        "events",
+        "weights",
+    ):
         assert command in text
         options = gblend(command, "--help").stdout
         assert "--json" in options

@@ -10,10 +10,11 @@ import tomllib
 from pathlib import Path
 
 import gblend_client
+import pytest
 import typer
-from gblend_client.aio import AsyncJobs
+from gblend_client.aio import AsyncExperiments, AsyncJobs, AsyncWorkers
 from gblend_client.cli import app
-from gblend_client.client import Jobs
+from gblend_client.client import Experiments, Jobs, Workers
 from typer.core import TyperGroup
 
 CLIENT = Path(__file__).parents[3] / "client"
@@ -24,9 +25,17 @@ def test_the_exported_names() -> None:
         "APIError",
         "Artifact",
         "AsyncGblend",
+        "Checkpoint",
+        "Comparison",
         "Conflict",
         "ConnectionFailed",
+        "Contribution",
+        "Difference",
         "Event",
+        "Experiment",
+        "ExperimentJob",
+        "ExperimentValidation",
+        "Forgotten",
         "Gblend",
         "GblendError",
         "HeadEstimate",
@@ -35,6 +44,7 @@ def test_the_exported_names() -> None:
         "Job",
         "JobError",
         "JobResult",
+        "LogChunk",
         "Measurement",
         "Metric",
         "NotFound",
@@ -44,13 +54,17 @@ def test_the_exported_names() -> None:
         "ProgressTotals",
         "ProtocolError",
         "RateLimited",
+        "SeedScore",
         "ServerError",
+        "Spread",
+        "StrategySummary",
         "SuperEpoch",
         "Transition",
         "Unauthorized",
         "Validation",
         "ValidationReport",
         "WaitTimeout",
+        "Worker",
         "__version__",
     ]
 
@@ -63,17 +77,50 @@ def test_the_methods() -> None:
         "page": ["status", "after", "limit"],
         "cancel": ["job_id"],
         "events": ["job_id", "after", "types", "limit"],
+        "logs": ["job_id", "after", "limit"],
+        "log_tail": ["job_id", "lines"],
+        "stream_logs": ["job_id", "after"],
         "super_epochs": ["job_id"],
         "metrics": ["job_id", "head", "split", "metric", "scope", "max_points"],
         "artifacts": ["job_id"],
+        "checkpoints": ["job_id"],
+        "pause": ["job_id"],
+        "resume": ["job_id"],
+        "retry": ["job_id", "scheduling", "idempotency_key"],
+        "delete": ["job_id"],
         "download": ["job_id", "dest", "names"],
         "watch": ["job_id", "after"],
         "wait": ["job_id", "timeout"],
     }
 
 
-def test_both_clients_have_the_same_methods() -> None:
-    sync, aio = _methods(Jobs), _methods(AsyncJobs)
+def test_the_methods_of_experiments() -> None:
+    assert {name: [*inspect.signature(method).parameters][1:] for name, method in _methods(Experiments).items()} == {
+        "submit": ["spec", "idempotency_key", "validate_only"],
+        "get": ["experiment_id"],
+        "list": ["limit"],
+        "page": ["after", "limit"],
+        "cancel": ["experiment_id"],
+        "delete": ["experiment_id"],
+        "comparison": ["experiment_id", "reference"],
+        "report": ["experiment_id", "format", "reference"],
+        "watch": ["experiment_id"],
+        "wait": ["experiment_id", "timeout"],
+    }
+
+
+def test_the_methods_of_workers() -> None:
+    assert {name: [*inspect.signature(method).parameters][1:] for name, method in _methods(Workers).items()} == {
+        "get": ["worker_id"],
+        "list": ["limit"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("sync_class", "async_class"), [(Jobs, AsyncJobs), (Experiments, AsyncExperiments), (Workers, AsyncWorkers)]
+)
+def test_both_clients_have_the_same_methods(sync_class: type, async_class: type) -> None:
+    sync, aio = _methods(sync_class), _methods(async_class)
     assert list(sync) == list(aio)
     for name in sync:
         assert inspect.signature(sync[name]).parameters == inspect.signature(aio[name]).parameters, name
@@ -130,7 +177,7 @@ def test_the_readme_names_everything() -> None:
     named = {
         *(f"gblend {name}" for name in command.commands),
         *options - {"--help"},
-        *(f"`{name}(" for name in _methods(Jobs)),
+        *(f"`{name}(" for name in (*_methods(Jobs), *_methods(Experiments))),
         *(f"| {code} |" for code in (0, 1, 2, 3, 4, 130, 141)),
         *(each.__name__ for each in exported if inspect.isclass(each) and issubclass(each, Exception)),
         "GBLEND_URL",

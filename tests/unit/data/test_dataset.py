@@ -228,6 +228,33 @@ def test_v_may_have_groups_of_its_own(roots: Roots, rows: Rows) -> None:
     assert np.bincount(at_random.targets[at_random.split.holdout]).tolist() == [1, 1, 1]
 
 
+def test_every_row_knows_the_group_that_v_is_drawn_by(roots: Roots, rows: Rows) -> None:
+    data = of_clips(roots, rows)
+    assert data.groups is not None
+    assert data.groups.dtype == np.int64
+    # Clips come in threes of one speaker, speakers 0 to 3 in turn.
+    assert data.groups.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3] * 2
+    assert len(np.unique(data.groups[data.split.holdout])) == len(data.holdout_groups)
+    by_label = of_clips(roots, rows, split={"method": "draw"}, holdout={"group_by": ["speaker", "split"]})
+    assert by_label.groups is not None
+    assert by_label.groups.tolist() == data.groups.tolist()
+
+
+def test_rows_have_no_group_where_v_is_drawn_without(roots: Roots, rows: Rows) -> None:
+    assert of_clips(roots, rows, holdout={"group_by": []}).groups is None
+    assert of_clips(roots, rows, split={"method": "draw"}).groups is None
+
+
+def test_a_single_training_group_is_known_though_v_is_drawn_at_random(roots: Roots, rows: Rows) -> None:
+    for row in rows:
+        if row["split"] == "train":
+            row["speaker"] = "speaker 0"
+    data = of_clips(roots, rows)
+    assert (data.holdout_groups, [issue.code for issue in data.warnings]) == ((), ["holdout.one_group"])
+    assert data.groups is not None
+    assert np.unique(data.groups[data.split.holdout]).tolist() == [0]
+
+
 # bad contents
 
 

@@ -98,6 +98,14 @@ def test_a_rare_class_in_two_groups_is_seen_in_train() -> None:
         assert (parts[strata == 1] == TRAIN).any()
 
 
+def test_a_stratum_with_fewer_rows_than_there_are_parts_has_one_in_train() -> None:
+    strata = codes((0, 60), (1, 1), (2, 1), (3, 1), (4, 1), (5, 2), (6, 2), (7, 2))
+    for seed in range(20):
+        parts = draw_parts(strata, None, FRACTIONS, seed)
+        for code in range(8):
+            assert TRAIN in parts[strata == code]
+
+
 def test_groups_of_one_class_each() -> None:
     # Patients with one diagnosis: 30 groups of 4 rows, 10 per class.
     groups = np.repeat(np.arange(30), 4)
@@ -162,6 +170,15 @@ def test_v_without_groups_is_stratified() -> None:
     labels = codes((0, 100), (1, 20), (2, 2), (3, 1))
     held = draw_holdout(labels, None, 0.15, 0)
     assert [int(held[labels == code].sum()) for code in range(4)] == [15, 3, 1, 0]
+
+
+def test_v_never_takes_the_only_row_of_a_class() -> None:
+    # Several of them make up what V lacks, whatever the seed; none of them may fill it.
+    labels = codes((0, 40), (1, 37), (2, 33), (3, 1), (4, 1), (5, 1), (6, 1))
+    for seed in range(20):
+        held = draw_holdout(labels, None, 0.15, seed)
+        assert not held[labels > 2].any()
+        assert abs(int(held.sum()) - 17) <= 1
 
 
 def test_v_is_whole_groups_at_least_one() -> None:

@@ -442,6 +442,30 @@ def test_v_ignores_the_groups_of_the_split_only_on_purpose(roots: Roots, rows: l
     ]
 
 
+def test_v_may_be_drawn_by_other_columns_that_keep_the_groups_whole(roots: Roots, rows: list[dict[str, Any]]) -> None:
+    for row in rows:
+        row["room"] = {"speaker 0": "north", "speaker 1": "south"}.get(row["speaker"], "west")
+    write_csv(roots["data"] / "clips" / "manifest.csv", rows)
+    assert checked(roots, clip_spec(), holdout={"group_by": ["room"]}) == []
+
+
+def test_v_drawn_by_columns_that_cut_through_the_groups(roots: Roots, rows: list[dict[str, Any]]) -> None:
+    for index, row in enumerate(rows):
+        row["day"] = f"day {index // 12}"
+    write_csv(roots["data"] / "clips" / "manifest.csv", rows)
+    for columns in (["day"], ["speaker", "day"]):
+        issue = only(checked(roots, clip_spec(), holdout={"group_by": columns}), "holdout.ignores_groups")
+        assert (issue.severity, issue.pointer, issue.count) == ("warning", "#/holdout/group_by", 2)
+        assert issue.examples == ("speaker 0", "speaker 1")
+        assert "does not keep them whole" in issue.detail
+
+
+def test_v_drawn_at_random_because_its_own_column_has_one_value(roots: Roots, rows: list[dict[str, Any]]) -> None:
+    write_csv(roots["data"] / "clips" / "manifest.csv", [{**row, "site": "here"} for row in rows])
+    issues = checked(roots, clip_spec(), holdout={"group_by": ["site"]})
+    assert warnings(issues) == ["holdout.ignores_groups", "holdout.one_group"]
+
+
 def test_a_single_training_group(roots: Roots, rows: list[dict[str, Any]]) -> None:
     for row in rows:
         if row["split"] == "train":

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from gblend_client import Event, Job, JobError, JobResult, Measurement, ProblemItem, SuperEpoch, Validation
 
-from examples import compare, demo
+from examples import demo
 from examples._interrupts import Interrupted, Interrupts
 from examples._runs import Run, explain, plan, variant
 from examples._show import event_line, live_table, result_table
@@ -77,54 +77,6 @@ def test_the_last_line_of_the_demo() -> None:
 def test_the_last_line_of_a_demo_that_failed() -> None:
     runs = [ended("naive"), failed("online", "no disk")]
     assert demo.summary(runs, ok=False) == "demo: failed jobs=1 super_epochs=0 naive=0.900 gblend=nan"
-
-
-def test_the_markdown_table_has_mean_and_standard_deviation() -> None:
-    runs = [
-        ended("unimodal:audio", 0, 0.5, audio=0.5),
-        ended("unimodal:audio", 1, 0.6, audio=0.6),
-        ended("online", 0, 0.80, fused=0.70, fused_fine_tuned=0.80),
-        ended("online", 1, 0.90, fused=0.74, fused_fine_tuned=0.90, heads_average=0.85),
-        failed("naive", "no disk"),
-    ]
-    assert compare.markdown(runs).splitlines() == [
-        "| strategy | answer | fused head | fused, fine-tuned | average of heads | seeds |",
-        "|---|---|---|---|---|---|",
-        "| unimodal:audio | 55.0 ± 7.1 |  |  |  | 2 |",
-        "| online | 85.0 ± 7.1 | 72.0 ± 2.8 | 85.0 ± 7.1 | 85.0 | 2 |",
-        "| naive |  |  |  |  | 0 |",
-    ]
-
-
-def test_the_json_has_every_run() -> None:
-    run = ended("online", 1, 0.9, fused=0.8)
-    run.super_epochs = (SuperEpoch(super_epoch=0, weights={"audio": 0.25, "fused": 0.75}),)
-    found = compare.as_json(SPEC, [run, failed("naive", "no disk")])
-    assert found["spec"] == SPEC
-    assert found["runs"] == [
-        {
-            "strategy": "online",
-            "seed": 1,
-            "status": "succeeded",
-            "problem": None,
-            "answer": "fused",
-            "test_accuracy": 0.9,
-            "heads": {"fused": 0.8},
-            "weights": [{"audio": 0.25, "fused": 0.75}],
-            "seconds": None,
-        },
-        {
-            "strategy": "naive",
-            "seed": 0,
-            "status": "failed",
-            "problem": "failed: no disk",
-            "answer": None,
-            "test_accuracy": None,
-            "heads": {},
-            "weights": [],
-            "seconds": None,
-        },
-    ]
 
 
 def test_tables_can_be_drawn_at_any_moment() -> None:

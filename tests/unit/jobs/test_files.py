@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import threading
+from dataclasses import replace
 from pathlib import Path
 from queue import Empty
 from typing import Any
@@ -17,11 +19,11 @@ from pydantic import ValidationError
 from core.artifacts import ArtifactStore
 from core.errors import ArtifactError, NotFoundError
 from core.events import ArtifactWritten, encode
-from core.jobs.lease import Lease
+from core.jobs.lease import Lease, StoredEstimate
 from tests.integration.engine.samples import run
 from worker import embedded_transport
 from worker.journal import JournalTail
-from worker.rundir import RunDirectory, discard, sweep
+from worker.rundir import RunDirectory, sweep
 
 
 def _lease(fence: int) -> Lease:
@@ -64,13 +66,14 @@ def test_a_line_that_is_no_entry_is_an_error(tmp_path: Path) -> None:
 def test_run_directories_name_earlier_ones_newest_first(tmp_path: Path) -> None:
     roots = {"data": tmp_path / "data"}
     for fence in (1, 2, 10):
-        directory = RunDirectory.create(tmp_path, _lease(fence), roots)
+        directory = RunDirectory.create(tmp_path, _lease(fence), roots, checkpoint_seconds=7.5)
     given = json.loads((directory.path / "spec.json").read_text())
     assert given == {
         "job_id": "job_1",
         "spec": {"seed": 7},
         "roots": {"data": str(tmp_path / "data")},
         "resume_from": [str(tmp_path / "job_1" / "2"), str(tmp_path / "job_1" / "1")],
+        "checkpoint_seconds": 7.5,
     }
     assert directory.progress() is None
     assert directory.log_tail() == []
@@ -88,20 +91,105 @@ def test_an_artifact_outside_the_run_directory_is_refused(tmp_path: Path) -> Non
         directory.artifact(written.model_copy(update={"path": "link"}))
 
 
-def test_what_ended_is_swept_but_for_its_logs(tmp_path: Path) -> None:
-    for job in ("job_1", "job_2"):
-        attempt = tmp_path / job / "1"
-        (attempt / "checkpoints").mkdir(parents=True)
-        (attempt / "spec.json").write_text("{}")
-        (attempt / "child.log").write_text("said")
+def test_a_retry_names_the_run_directories_of_the_jobs_before_it(tmp_path: Path) -> None:
+    for job, fence in (("job_8", 1), ("job_9", 3), ("job_9", 12), ("job_1", 1)):
+        (tmp_path / job / str(fence)).mkdir(parents=True)
+    lease = replace(_lease(2), retry_of=("job_9", "job_8", "job_7"))
+    directory = RunDirectory.create(tmp_path, lease, {})
+    given = json.loads((directory.path / "spec.json").read_text())
+    assert given["resume_from"] == [str(tmp_path / each) for each in ("job_1/1", "job_9/12", "job_9/3", "job_8/1")]
+
+
+def test_the_estimate_of_a_head_has_run_directories_of_its_own(tmp_path: Path) -> None:
+    for name in ("job_1/1", "job_1/e0.1", "job_1/e1.1", "job_1/e1.2", "job_1/e11.1", "job_9/e1.7", "job_9/7"):
+        (tmp_path / name).mkdir(parents=True)
+    lease = replace(_lease(3), part="e1", head="image", retry_of=("job_9",))
+    given = json.loads((RunDirectory.create(tmp_path, lease, {}).path / "spec.json").read_text())
+    assert given["head"] == "image"
+    assert given["resume_from"] == [str(tmp_path / each) for each in ("job_1/e1.2", "job_1/e1.1", "job_9/e1.7")]
+
+    stored = StoredEstimate(head="audio", uri="jobs/job_1/e0.1/estimate.safetensors", bytes=1, sha256="0")
+    joined = replace(_lease(2), estimates=(stored, replace(stored, head="image")))
+    directory = RunDirectory.create(tmp_path, joined, {})
+    given = json.loads((directory.path / "spec.json").read_text())
+    assert given["resume_from"] == [str(tmp_path / "job_1/1")]
+    assert given["estimates"] == [str(directory.path / "estimates" / f"{slot}.safetensors") for slot in (0, 1)]
+
+
+def test_every_head_of_a_job_that_failed_keeps_its_newest_checkpoint(tmp_path: Path) -> None:
+    for folder, checkpoint in (("1", 0), ("e0.1", 4), ("e0.2", 0), ("e1.1", 2)):
+        attempt = tmp_path / "job_1" / folder
+        attempt.mkdir(parents=True)
+        (attempt / "child.log").touch()
+        (attempt / "estimate.safetensors").touch()
+        if checkpoint:
+            (attempt / "checkpoints" / f"{checkpoint:08d}").mkdir(parents=True)
+            (attempt / "checkpoints" / f"{checkpoint:08d}" / "state.json").touch()
+    sweep(tmp_path, lambda ids: set(ids), lambda ids: set())
+    assert _files(tmp_path / "job_1") == [
+        "1/child.log",
+        "e0.1/checkpoints/00000004/state.json",
+        "e0.1/child.log",
+        "e0.2/child.log",
+        "e1.1/checkpoints/00000002/state.json",
+        "e1.1/child.log",
+    ]
+
+
+def test_what_failed_keeps_its_logs_and_what_a_retry_needs(tmp_path: Path) -> None:
+    """Three jobs: one that may be retried, one that is gone, one that goes on."""
+    for job, fence, checkpoint in (
+        ("job_1", 1, "00000012"),
+        ("job_1", 2, "00000012.00000003"),
+        ("job_1", 3, ""),
+        ("job_2", 1, "00000004"),
+        ("job_3", 1, "00000004"),
+    ):
+        attempt = tmp_path / job / str(fence)
+        if checkpoint:
+            (attempt / "checkpoints" / checkpoint).mkdir(parents=True)
+            (attempt / "checkpoints" / checkpoint / "state.json").write_text("{}")
+            (attempt / "checkpoints" / f".{checkpoint}.99").mkdir()
+        (attempt / "artifacts").mkdir(parents=True)
+        for name in ("spec.json", "events.jsonl", "child.log", "artifacts/model.bin"):
+            (attempt / name).write_text("said")
     (tmp_path / "mine" / "1").mkdir(parents=True)
-    sweep(tmp_path, lambda ids: set(ids) - {"job_2"})
-    assert (tmp_path / "mine" / "1").is_dir()
-    left = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file())
-    assert left == ["job_1/1/child.log", "job_2/1/child.log", "job_2/1/spec.json"]
-    discard(tmp_path / "job_2", keep_logs=False)
+    untouched = _files(tmp_path / "job_3")
+    for _ in range(2):  # the second sweep finds what the first one left
+        sweep(tmp_path, lambda ids: set(ids) - {"job_3"}, lambda ids: set(ids) & {"job_2"})
+        assert _files(tmp_path / "job_1") == [
+            "1/child.log",
+            "2/checkpoints/00000012.00000003/state.json",
+            "2/child.log",
+            "2/events.jsonl",
+            "3/child.log",
+        ]
     assert not (tmp_path / "job_2").exists()
-    sweep(tmp_path / "not there", lambda ids: set(ids))
+    assert _files(tmp_path / "job_3") == untouched
+    assert (tmp_path / "mine" / "1").is_dir()
+    sweep(tmp_path / "not there", lambda ids: set(ids), lambda ids: set(ids))
+
+
+def _files(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def test_a_run_directory_that_another_worker_removes_meanwhile_is_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "job_1" / "1").mkdir(parents=True)
+    (tmp_path / "job_1" / "2" / "artifacts").mkdir(parents=True)
+    is_dir = Path.is_dir
+
+    def and_gone(path: Path) -> bool:
+        found = is_dir(path)
+        if path.name == "1":
+            shutil.rmtree(path, ignore_errors=True)
+        return found
+
+    monkeypatch.setattr(Path, "is_dir", and_gone)
+    sweep(tmp_path, lambda ids: set(ids), lambda ids: set())
+    assert list((tmp_path / "job_1" / "2").iterdir()) == []
 
 
 def test_artifacts_are_stored_whole_or_not_at_all(tmp_path: Path) -> None:

@@ -7,8 +7,10 @@ import torch
 
 from core.data.dataset import prepare
 from core.spec import JobSpec
+from core.training.plan import planned_samples
 from core.training.progress import ProgressMeter
-from core.training.session import Session, planned_samples
+from core.training.run import run
+from core.training.session import Session
 from tests.tiny import tiny_spec, write_tiny
 
 CPU = torch.device("cpu")
@@ -67,3 +69,14 @@ def make_run_dir(roots, tmp_path):
         return run_dir
 
     return make
+
+
+@pytest.fixture
+def train(open_session, make_meter, tmp_path):
+    """Runs a spec to its end and returns (session, events)."""
+
+    def go(spec):
+        session = open_session(spec)
+        return session, list(run(session, make_meter(session), tmp_path))
+
+    return go

@@ -7,8 +7,10 @@ import torch
 
 from core.spec.recipe import Adam, Sgd
 from core.training.batches import Batch
-from core.training.learner import Learner, blended_loss, train_pass
+from core.training.learner import Learner, train_pass
+from core.training.objective import Multiclass
 from core.training.rng import RngStream
+from core.training.rules import Blend
 
 CPU = torch.device("cpu")
 
@@ -35,13 +37,20 @@ def batches(n=3, seed=1):
 
 
 def learner(weights, module=None, *, optimizer=None, **options):
-    return Learner(module or TwoHeads(), weights, optimizer=optimizer or Adam(lr=0.1), rng=RngStream(7, CPU), **options)
+    return Learner(
+        module or TwoHeads(),
+        weights,
+        rule=Blend(Multiclass()),
+        optimizer=optimizer or Adam(lr=0.1),
+        rng=RngStream(7, CPU),
+        **options,
+    )
 
 
 def test_the_blended_loss_is_the_weighted_sum_of_cross_entropies():
     # Head a is undecided between two classes: log 2. Head b gives the right one odds of 3: log(4/3).
     logits = {"a": torch.zeros(1, 2), "b": torch.tensor([[math.log(3.0), 0.0]])}
-    loss = blended_loss(logits, torch.tensor([0]), {"a": 0.25, "b": 0.75})
+    loss = Blend(Multiclass()).loss(logits, Batch({}, torch.tensor([0])), {"a": 0.25, "b": 0.75})
     assert loss.item() == pytest.approx(0.25 * math.log(2) + 0.75 * math.log(4 / 3))
 
 

@@ -1,5 +1,6 @@
 """The training process as its supervisor sees it: exit codes, signals, a closed pipe."""
 
+import errno
 import json
 import os
 import signal
@@ -63,6 +64,30 @@ def test_sigterm_stops_it_and_it_can_be_resumed(make_spec, make_run_dir):
         child.kill()
     assert events(second)[: len(told)] == told
     assert "going on from checkpoint" in (second / "child.log").read_text()
+
+
+def test_sigterm_before_the_training_begins_ends_it_at_once(make_spec, make_run_dir):
+    run_dir = make_run_dir(make_spec())
+    (run_dir / "spec.json").unlink()
+    os.mkfifo(run_dir / "spec.json")  # stands for whatever takes long before the first batch: it comes to no end
+    with start(run_dir) as child:
+        writer = open_when_read(run_dir / "spec.json")
+        child.send_signal(signal.SIGTERM)
+        assert child.wait(DEADLINE) == os.EX_TEMPFAIL
+    os.close(writer)
+    assert events(run_dir) == []
+
+
+def open_when_read(fifo):
+    """Opens it for writing, once somebody reads it."""
+    deadline = time.monotonic() + DEADLINE
+    while True:
+        try:
+            return os.open(fifo, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError as error:
+            if error.errno != errno.ENXIO or time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
 
 
 def test_it_ends_with_its_supervisors_pipe(make_spec, make_run_dir):

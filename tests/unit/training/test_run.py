@@ -9,21 +9,6 @@ from core.errors import TrainingError
 from core.training.run import run
 
 
-def events_of(session, meter, run_dir):
-    return list(run(session, meter, run_dir))
-
-
-@pytest.fixture
-def train(open_session, make_meter, tmp_path):
-    """Runs a spec to its end and returns (session, events)."""
-
-    def go(spec):
-        session = open_session(spec)
-        return session, events_of(session, make_meter(session), tmp_path)
-
-    return go
-
-
 def types(events):
     return [event.type for event in events]
 
@@ -53,11 +38,11 @@ def test_the_weights_of_every_super_epoch_sum_to_one_and_cover_every_epoch(train
             O = (head.holdout_after - head.train_after) - (head.holdout_before - head.train_before)
             assert (pytest.approx(G), pytest.approx(O)) == (head.G, head.O)
             assert head.weight_low <= head.weight + 1e-9
-        assert set(event.alternatives) == {"paper", "shrunk"}
+        assert set(event.alternatives) == {"paper", "shrunk", "correlated"}
 
 
 def test_a_modality_of_pure_noise_loses_its_weight(train, make_spec):
-    _, events = train(make_spec({"strategy": "offline"}, epochs=6))
+    _, events = train(make_spec({"strategy": "offline", "floor": 0.0}, epochs=6))
     (decided,) = [event for event in events if event.type == "super_epoch.weights"]
     heads = {head.head: head for head in decided.heads}
     assert heads["clean"].G > 0.0
@@ -85,7 +70,7 @@ def test_strategies_without_an_estimate_have_constant_weights(train, make_spec, 
 def test_test_metrics_name_every_head_and_flag_the_untrained(train, make_spec):
     _, events = train(make_spec({"strategy": "naive"}, epochs=2))
     test = {measured.head: measured for measured in events[-1].test}
-    assert set(test) == {"clean", "noisy", "fused", "fused_fine_tuned"}
+    assert set(test) == {"clean", "noisy", "fused", "fused_fine_tuned", "heads_pool"}
     assert test["clean"].flags == test["noisy"].flags == ("untrained",)
     assert test["fused"].flags == ()
     assert {measured.samples for measured in test.values()} == {32}
@@ -99,6 +84,7 @@ def test_a_blend_reports_the_average_of_its_heads(train, make_spec):
         "fused",
         "fused_fine_tuned",
         "heads_average",
+        "heads_pool",
     }
     assert {measured.split for measured in events[-1].selection} == {"validation"}
 
@@ -153,7 +139,7 @@ def test_a_loss_that_is_no_number_is_an_error_that_says_what_to_do(open_session,
     with torch.no_grad():
         next(iter(session.model.head("fused").parameters())).fill_(math.nan)
     with pytest.raises(TrainingError, match="the train loss of the head 'fused' is not finite after epoch 1") as caught:
-        events_of(session, make_meter(session), tmp_path)
+        list(run(session, make_meter(session), tmp_path))
     assert caught.value.code == "training.loss_not_finite"
     assert "lr" in caught.value.hint
 

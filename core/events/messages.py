@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from core.events import (
+from core.events.types import (
     EpochCompleted,
+    EstimateCompleted,
     EstimateEpoch,
+    EstimateStarted,
     FineTuneEpoch,
     JobEvent,
     Measurement,
     PhaseStarted,
+    PretrainEpoch,
     RunCompleted,
     RunFailed,
     RunStarted,
@@ -17,6 +20,7 @@ from core.events import (
 )
 
 _PHASES = {
+    "pretraining": "Training each modality alone",
     "estimating": "Estimating how each head generalises",
     "training": "Training with the blended loss",
     "fine_tuning": "Fine-tuning the fused head",
@@ -36,20 +40,33 @@ def describe(event: JobEvent) -> tuple[str, str]:
         case PhaseStarted():
             of = "" if event.super_epoch is None else f" (super-epoch {event.super_epoch + 1})"
             return "info", f"{_PHASES[event.phase]}{of}"
+        case PretrainEpoch():
+            return "info", f"Pre-training: epoch {event.epoch} of {event.epochs} is over{_losses(event.measurements)}"
+        case EstimateStarted():
+            return "info", f"The estimate of the head {event.head} begins; {event.epochs} epochs"
         case EstimateEpoch():
-            return "info", f"Estimate: epoch {event.epoch} of {event.epochs} (super-epoch {event.super_epoch + 1})"
+            of = "" if event.head is None else f" of the head {event.head}"
+            return "info", f"Estimate{of}: epoch {event.epoch} of {event.epochs} (super-epoch {event.super_epoch + 1})"
+        case EstimateCompleted():
+            return "info", f"The estimate of the head {event.head} is complete"
         case SuperEpochWeights():
             weights = ", ".join(f"{head.head} {head.weight:.3f}" for head in event.heads)
             why = f"; {event.reason}" if event.reason else ""
             level = "warning" if event.degenerate else "info"
             return level, f"Weights of super-epoch {event.super_epoch + 1}: {weights}{why}"
         case EpochCompleted():
-            return "info", f"Epoch {event.epoch} is over{_losses(event.measurements)}"
+            stops = "".join(
+                f"; {', '.join(stop.heads)} back to epoch {stop.best_epoch}, the best"
+                for stop in event.early_stopping
+                if stop.over
+            )
+            return "info", f"Epoch {event.epoch} is over{_losses(event.measurements)}{stops}"
         case FineTuneEpoch():
             return "info", f"Fine-tune epoch {event.epoch} is over{_losses(event.measurements)}"
         case RunCompleted():
-            accuracy = "" if event.test_accuracy is None else f"; test accuracy {event.test_accuracy:.4f}"
-            return "info", f"The training is complete; the model answers with {event.answer}{accuracy}"
+            score = event.test_score if event.test_score is not None else event.test_accuracy
+            told = "" if score is None else f"; test {event.metric.replace('_', ' ')} {score:.4f}"
+            return "info", f"The training is complete; the model answers with {event.answer}{told}"
         case RunFailed():
             return "error", event.message
 

@@ -1,0 +1,45 @@
+"""What a training process is asked to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from core.spec import JobSpec
+from core.training.nodes import Nodes
+
+_CHECKPOINT_SECONDS = 60.0
+"""Where the file does not say it, as in the settings (`core.settings.EngineSettings`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """`spec.json`: what a supervisor hands to the training process."""
+
+    job_id: str
+    spec: JobSpec
+    roots: dict[str, Path]
+    resume_from: tuple[Path, ...]
+    checkpoint_seconds: float
+    """How much work, in seconds, may lie between two checkpoints; 0: one after every step. Changes no result."""
+    head: str | None = None
+    """The head whose estimate is all that it should make; `None`: the whole run."""
+    nodes: Nodes | None = None
+    """The machines that train it together; `None`: this one alone."""
+    estimates: tuple[Path, ...] = ()
+    """The estimates of all heads, where other processes have made them (`core.training.spread`)."""
+
+    @classmethod
+    def from_json(cls, raw: dict[str, Any]) -> RunRequest:
+        """Parses the file's content."""
+        return cls(
+            job_id=raw["job_id"],
+            spec=JobSpec.model_validate(raw["spec"]),
+            roots={name: Path(path) for name, path in raw["roots"].items()},
+            resume_from=tuple(Path(path) for path in raw.get("resume_from", ())),
+            checkpoint_seconds=float(raw.get("checkpoint_seconds", _CHECKPOINT_SECONDS)),
+            head=raw.get("head"),
+            nodes=Nodes.from_json(raw["nodes"]) if raw.get("nodes") else None,
+            estimates=tuple(Path(path) for path in raw.get("estimates", ())),
+        )
