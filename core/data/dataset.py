@@ -201,7 +201,7 @@ def _read_one(modality: Modality, where: str, survey: Survey, roots: Mapping[str
     issue = forbidden_issue(located, cells, survey.sample_ids, where)
     if issue is not None:
         survey.issues.append(issue)
-    reading = read_modality(modality, survey.table, located.paths)
+    reading = read_modality(modality, survey.table, located.blobs)
     reading.problems = sorted([*located.problems, *reading.problems], key=lambda problem: problem.row)
     return reading
 

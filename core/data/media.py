@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from core.data.blobs import Blob, FileBlob
 from core.data.problems import EXAMPLES, RowProblem
 from core.data.uris import MediaFolder, is_file
 from core.errors import Issue, SpecError
@@ -14,9 +15,9 @@ from core.errors import Issue, SpecError
 
 @dataclass(slots=True)
 class Located:
-    """The files of one media column. A row that was not looked at, or has a problem, has no path."""
+    """The files of one media column. A row that was not looked at, or has a problem, has no blob."""
 
-    paths: list[Path | None]
+    blobs: list[Blob | None]
     problems: list[RowProblem] = field(default_factory=list)
     forbidden: list[int] = field(default_factory=list)
     complete: bool = True
@@ -55,7 +56,7 @@ def locate_files(
             located.forbidden.append(row)
             continue
         if is_file(path):
-            located.paths[row] = path
+            located.blobs[row] = FileBlob(path)
         else:
             located.problems.append(RowProblem(row, "file.missing", f"there is no file {text[:200]!r}"))
     return located

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-ColumnKind = Literal["text", "number", "boolean", "array", "texts", "unsupported"]
+ColumnKind = Literal["text", "number", "boolean", "array", "texts", "file", "unsupported"]
 Rows = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
@@ -33,7 +33,8 @@ class Column:
 
     `values`: text is an object array of `str`; numbers and booleans are one-dimensional; an array column is numeric
     `[rows, ...]`, or an object array of numeric arrays where lengths differ; a column of lists of texts is an object
-    array of tuples. `missing` marks nulls and empty texts.
+    array of tuples; a column of files an object array of `core.data.blobs.Blob`, or None. `missing` marks nulls and empty
+    texts.
     """
 
     header: ColumnHeader

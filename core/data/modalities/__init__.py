@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from core.data.blobs import Blob
 from core.data.modalities import arrays, audio, image, tabular
 from core.data.modalities.base import Floats, ModalityInfo, Raw, Reading, State
 from core.data.problems import HINTS, SampleError
@@ -44,16 +45,16 @@ def is_media(modality: Modality) -> bool:
     return isinstance(modality, ImageModality | AudioModality)
 
 
-def read_modality(modality: Modality, table: Table, paths: Sequence[Path | None] = ()) -> Reading:
-    """Decode every row. Media modalities take their files from `paths` (None: known to be bad), others from the table.
+def read_modality(modality: Modality, table: Table, blobs: Sequence[Blob | None] = ()) -> Reading:
+    """Decode every row. Media modalities take their files from `blobs` (None: known to be bad), others from the table.
 
     Raises DataError `data.too_large` where the decoded values would not fit in memory.
     """
     match modality:
         case ImageModality():
-            return image.read_images(paths, modality.preprocess)
+            return image.read_images(blobs, modality.preprocess)
         case AudioModality():
-            return audio.read_sounds(paths, modality.preprocess)
+            return audio.read_sounds(blobs, modality.preprocess)
         case TabularModality():
             return tabular.read_tabular([(spec, table.columns[spec.name]) for spec in modality.columns])
         case TimeseriesModality():

@@ -17,6 +17,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from core.data.blobs import Blob, blob_of, open_blob
 from core.data.modalities.base import (
     Floats,
     Raw,
@@ -26,7 +27,6 @@ from core.data.modalities.base import (
     guard_store,
     hashed,
     moments,
-    open_media,
     rows_at_once,
 )
 from core.data.modalities.logmel import SILENCE, LogMel
@@ -48,17 +48,17 @@ _SILENT_RMS = 1e-6
 _UNKNOWN_LENGTH = 2**62
 
 
-def read_sounds(paths: Sequence[Path | None], preprocess: AudioPreprocess) -> Reading:
-    """Decode every file to its own `[mels, frames]`; `None` paths are rows known to be bad."""
+def read_sounds(blobs: Sequence[Blob | None], preprocess: AudioPreprocess) -> Reading:
+    """Decode every file to its own `[mels, frames]`; `None` stands for rows known to be bad."""
     transform = LogMel.of(preprocess.sample_rate, preprocess.mels, preprocess.window_ms, preprocess.hop_ms)
-    reading = Reading(np.empty(len(paths), dtype=object), digests=[b""] * len(paths))
+    reading = Reading(np.empty(len(blobs), dtype=object), digests=[b""] * len(blobs))
     rates: Counter[int] = Counter()
     stored = 0
-    for row, path in enumerate(paths):
-        if path is None:
+    for row, blob in enumerate(blobs):
+        if blob is None:
             continue
         try:
-            with open_media(path, MAX_FILE_BYTES) as file:
+            with open_blob(blob, MAX_FILE_BYTES) as file:
                 reading.digests[row] = hashed(file)
                 wave, rate = decode_sound(file, preprocess.sample_rate, preprocess.max_seconds)
                 wave = levelled(wave, preprocess.level)
@@ -104,8 +104,7 @@ def decode_sound(file: IO[bytes], sample_rate: int, max_seconds: float) -> tuple
 
 def decode_sound_of(source: Path | bytes, state: State) -> Raw:
     """One new sample's spectrogram, decoded as the training's were. Raises SampleError."""
-    file = io.BytesIO(source) if isinstance(source, bytes) else open_media(source, MAX_FILE_BYTES)
-    with file:
+    with open_blob(blob_of(source), MAX_FILE_BYTES) as file:
         wave, _ = decode_sound(file, state["sample_rate"], state["max_seconds"])
         wave = levelled(wave, state["level"])
     raw = np.empty(1, dtype=object)

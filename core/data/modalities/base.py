@@ -6,13 +6,12 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from io import BufferedReader
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from core.data.problems import RowProblem, SampleError
+from core.data.problems import RowProblem
 from core.errors import DataError, Issue
 
 ModalityKind = Literal["image", "audio", "tabular", "timeseries", "embedding"]
@@ -56,24 +55,11 @@ class Reading:
     """Without a pointer; the caller knows the modality's."""
 
 
-def hashed(file: BufferedReader) -> bytes:
+def hashed(file: BinaryIO) -> bytes:
     """SHA-256 of an open file; leaves it at its start, so that what is hashed is what is decoded."""
-    digest = hashlib.file_digest(file, "sha256").digest()
+    digest = hashlib.file_digest(cast("BufferedReader", file), "sha256").digest()
     file.seek(0)
     return digest
-
-
-def open_media(path: Path, most_bytes: int) -> BufferedReader:
-    """Open a media file of at most `most_bytes`. Raises SampleError."""
-    try:
-        size = path.stat().st_size
-        if size > most_bytes:
-            raise SampleError("file.too_large", f"the file has {size} bytes; at most {most_bytes} are read")
-        if size == 0:
-            raise SampleError("file.truncated", "the file is empty")
-        return path.open("rb")
-    except OSError as error:
-        raise SampleError("file.missing", error.strerror or "it cannot be opened") from error
 
 
 def guard_store(size: int, what: str, hint: str) -> None:

@@ -8,7 +8,6 @@ depth. Only the first frame counts.
 
 from __future__ import annotations
 
-import io
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from core.data.blobs import Blob, blob_of, open_blob
 from core.data.modalities.base import (
     Floats,
     Raw,
@@ -25,7 +25,6 @@ from core.data.modalities.base import (
     guard_store,
     hashed,
     moments,
-    open_media,
     rows_at_once,
 )
 from core.data.problems import RowProblem, SampleError
@@ -39,19 +38,19 @@ _GREY = ("1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L")
 _STEADY = "set preprocess.size"
 
 
-def read_images(paths: Sequence[Path | None], preprocess: ImagePreprocess) -> Reading:
-    """Decode every file into one `[rows, C, H, W]` array; `None` paths are rows known to be bad.
+def read_images(blobs: Sequence[Blob | None], preprocess: ImagePreprocess) -> Reading:
+    """Decode every file into one `[rows, C, H, W]` array; `None` stands for rows known to be bad.
 
     The first image that can be decoded settles what the spec leaves open: the mode, and the size all others must have.
     """
-    reading = Reading(np.empty((len(paths), 1, 1, 1), dtype=np.uint8), digests=[b""] * len(paths))
+    reading = Reading(np.empty((len(blobs), 1, 1, 1), dtype=np.uint8), digests=[b""] * len(blobs))
     mode = preprocess.mode
     settled = False
-    for row, path in enumerate(paths):
-        if path is None:
+    for row, blob in enumerate(blobs):
+        if blob is None:
             continue
         try:
-            with open_media(path, MAX_FILE_BYTES) as file:
+            with open_blob(blob, MAX_FILE_BYTES) as file:
                 reading.digests[row] = hashed(file)
                 pixels = decode_image(file, mode=mode, size=preprocess.size)
         except SampleError as error:
@@ -59,8 +58,8 @@ def read_images(paths: Sequence[Path | None], preprocess: ImagePreprocess) -> Re
             continue
         if not settled:
             settled, mode = True, "grey" if len(pixels) == 1 else "rgb"
-            guard_store(len(paths) * pixels.nbytes, "images", "set a smaller preprocess.size")
-            reading.raw = np.zeros((len(paths), *pixels.shape), dtype=pixels.dtype)
+            guard_store(len(blobs) * pixels.nbytes, "images", "set a smaller preprocess.size")
+            reading.raw = np.zeros((len(blobs), *pixels.shape), dtype=pixels.dtype)
         if pixels.shape != reading.raw.shape[1:]:
             detail = f"{_size(pixels.shape)} pixels; the first image has {_size(reading.raw.shape[1:])} ({_STEADY})"
             reading.problems.append(RowProblem(row, "value.shape", detail))
@@ -103,8 +102,7 @@ def decode_image(file: IO[bytes], *, mode: str, size: Sequence[int] | None) -> R
 
 def decode_image_of(source: Path | bytes, state: State) -> Raw:
     """One new sample's pixels `[1, C, H, W]`, decoded as the training's were. Raises SampleError."""
-    file = io.BytesIO(source) if isinstance(source, bytes) else open_media(source, MAX_FILE_BYTES)
-    with file:
+    with open_blob(blob_of(source), MAX_FILE_BYTES) as file:
         return decode_image(file, mode=state["mode"], size=state["size"])[None]
 
 

@@ -13,6 +13,7 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from core.data.blobs import Blob, FileBlob
 from core.data.modalities import audio as module
 from core.data.modalities import decode_sample, info_of
 from core.data.modalities.audio import decode_sound, encode_sounds, fit_sounds, levelled, read_sounds
@@ -43,12 +44,12 @@ def encoded_as(kind: str, samples: Any, subtype: str | None = None, rate: int = 
 
 
 def read(root: Path, files: list[bytes | None], **preprocess: Any) -> Reading:
-    paths: list[Path | None] = []
+    blobs: list[Blob | None] = []
     for index, raw in enumerate(files):
         if raw is not None:
             (root / f"{index}.wav").write_bytes(raw)
-        paths.append(None if raw is None else root / f"{index}.wav")
-    return read_sounds(paths, AudioPreprocess(**{**SMALL, **preprocess}))
+        blobs.append(None if raw is None else FileBlob(root / f"{index}.wav"))
+    return read_sounds(blobs, AudioPreprocess(**{**SMALL, **preprocess}))
 
 
 # the transform

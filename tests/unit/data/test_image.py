@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from core.data.blobs import Blob, FileBlob
 from core.data.modalities import decode_sample, info_of
 from core.data.modalities import image as module
 from core.data.modalities.base import Reading
@@ -31,12 +32,12 @@ def decoded(raw: bytes, mode: str = "auto", size: tuple[int, int] | None = None)
 
 
 def read(root: Path, files: list[bytes | None], **preprocess: Any) -> Reading:
-    paths: list[Path | None] = []
+    blobs: list[Blob | None] = []
     for index, raw in enumerate(files):
         if raw is not None:
             (root / f"{index}.png").write_bytes(raw)
-        paths.append(None if raw is None else root / f"{index}.png")
-    return read_images(paths, ImagePreprocess(**preprocess))
+        blobs.append(None if raw is None else FileBlob(root / f"{index}.png"))
+    return read_images(blobs, ImagePreprocess(**preprocess))
 
 
 def problem(raw: bytes, **options: Any) -> SampleError:
