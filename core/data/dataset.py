@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from core.data.assessment import Assessment, assess
 from core.data.fingerprint import dataset_fingerprint
 from core.data.media import forbidden_issue, locate_files
-from core.data.modalities import ModalityInfo, State, encode, fit_modality, info_of, is_media, read_modality
+from core.data.modalities import ModalityInfo, State, encode, fit_modality, info_of, read_modality
 from core.data.modalities.base import Raw, Reading
 from core.data.modalities.tabular import constant_columns
 from core.data.quantity import TargetScale
@@ -26,7 +26,7 @@ from core.data.survey import Survey, judge, take_survey
 from core.data.table import Rows
 from core.data.targets import Labels, LabelSets, Quantity, Targets, weight_issues
 from core.errors import DataError, Issue
-from core.spec.data import Modality, TabularModality, TargetType
+from core.spec.data import AudioModality, ImageModality, Modality, TabularModality, TargetType
 from core.spec.job import JobSpec
 
 __all__ = ["ModalityInfo", "PreparedData", "SplitIndices", "TargetScale", "prepare"]
@@ -179,7 +179,7 @@ def _read_all(survey: Survey, spec: JobSpec, roots: Mapping[str, Path]) -> dict[
     for index, modality in sorted(enumerate(spec.dataset.modalities), key=lambda pair: pair[1].name):
         if modality.name not in survey.usable:
             continue
-        where = f"{_POINTER}/modalities/{index}/{'columns' if isinstance(modality, TabularModality) else 'column'}"
+        where = f"{_POINTER}/modalities/{index}/{'column' if getattr(modality, 'column', None) else 'columns'}"
         try:
             reading = _read_one(modality, where, survey, roots)
         except DataError as error:  # too large for memory: a property of the modality, not of one row
@@ -194,7 +194,7 @@ def _read_all(survey: Survey, spec: JobSpec, roots: Mapping[str, Path]) -> dict[
 def _read_one(modality: Modality, where: str, survey: Survey, roots: Mapping[str, Path]) -> Reading:
     assert survey.table is not None
     assert survey.source is not None
-    if not is_media(modality) or isinstance(modality, TabularModality):
+    if not isinstance(modality, ImageModality | AudioModality):
         return read_modality(modality, survey.table)
     cells = survey.table.columns[modality.column].text()
     located = locate_files(cells, survey.source.base, roots)

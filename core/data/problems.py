@@ -18,6 +18,7 @@ HINTS = {
     "file.too_large": "refused before it is decoded; make it smaller",
     "value.missing": "fill the cell in, or drop such rows with on_bad_sample",
     "value.not_finite": "NaN and infinity cannot be trained on; replace them, or drop such rows with on_bad_sample",
+    "value.too_long": "shorten the text; max_tokens would not read its end anyhow",
     "value.dtype": "numbers, or lists of numbers, are expected",
     "value.shape": "every sample needs the same shape",
     "target.missing": "every row needs a label",

@@ -19,12 +19,13 @@ from core.spec.data import (
     Modality,
     TabularModality,
     TargetType,
+    TextModality,
     TimeseriesModality,
 )
 
 Role = Literal[
     "target", "labels", "quantity", "sample_id", "split", "stratify", "group", "path", "number", "category", "series",
-    "vector",
+    "vector", "words",
 ]  # fmt: skip
 
 _SCALAR: tuple[ColumnKind, ...] = ("text", "number", "boolean")
@@ -32,6 +33,7 @@ _ALLOWED: dict[Role, tuple[ColumnKind, ...]] = {
     "target": _SCALAR, "sample_id": _SCALAR, "split": _SCALAR, "stratify": _SCALAR, "group": _SCALAR,
     "labels": (*_SCALAR, "texts", "array"), "quantity": _SCALAR,
     "path": ("text",), "number": _SCALAR, "category": _SCALAR, "series": ("array",), "vector": ("array",),
+    "words": _SCALAR,
 }  # fmt: skip
 _TARGET_ROLES: dict[TargetType, Role] = {
     "multiclass": "target", "binary": "target", "multilabel": "labels", "regression": "quantity",
@@ -80,6 +82,13 @@ def modality_references(modality: Modality, pointer: str) -> list[Reference]:
         return [
             Reference(column.name, column.type, f"{pointer}/columns/{index}/name", modality.name)
             for index, column in enumerate(modality.columns)
+        ]
+    if isinstance(modality, TextModality):
+        if modality.column is not None:
+            return [Reference(modality.column, "words", f"{pointer}/column", modality.name)]
+        return [
+            Reference(column, "words", f"{pointer}/columns/{index}", modality.name)
+            for index, column in enumerate(modality.columns or ())
         ]
     role: Role = "vector"
     if isinstance(modality, ImageModality | AudioModality):

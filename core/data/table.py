@@ -33,8 +33,7 @@ class Column:
 
     `values`: text is an object array of `str`; numbers and booleans are one-dimensional; an array column is numeric
     `[rows, ...]`, or an object array of numeric arrays where lengths differ; a column of lists of texts is an object
-    array of tuples; a column of files an object array of `core.data.blobs.Blob`, or None. `missing` marks nulls and empty
-    texts.
+    array of tuples; a column of files holds a `core.data.blobs.Blob` or None. `missing` marks nulls and empty texts.
     """
 
     header: ColumnHeader

@@ -19,6 +19,7 @@ from core.data.dataset import ModalityInfo
 from core.spec.data import BUILTIN_FOR, BuiltinEncoder
 
 _WIDTHS = (16, 32, 64)
+_WORD_WIDTH, _PHRASES = 64, 128
 _GRID = 8
 """The CNN's last map is averaged to at most so many cells a side before it is projected."""
 
@@ -62,6 +63,30 @@ class SeriesStem(nn.Module):
         return torch.cat([series.mean(2), series.amax(2)], dim=1)
 
 
+class TextStem(nn.Module):
+    """Word embeddings of [B, S] codes, their mean, and the maximum of convolutions over three words: [B, 192].
+
+    The mean is fastText's bag of words (Joulin et al. 2017); the convolution is Kim's (2014). Padding, code 0, counts
+    in neither.
+    """
+
+    def __init__(self, codes: int, dropout: float) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(codes, _WORD_WIDTH, padding_idx=0)
+        self.dropout = nn.Dropout(dropout)
+        self.convolution = nn.Conv1d(_WORD_WIDTH, _PHRASES, kernel_size=3, padding=1)
+        self.width = _WORD_WIDTH + _PHRASES
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, S] -> [B, 192]"""
+        codes = x.long()
+        there = (codes != 0).unsqueeze(1)
+        words = self.dropout(self.embedding(codes)).transpose(1, 2)
+        mean = words.sum(2) / there.sum(2).clamp(min=1)
+        phrases = functional.relu(self.convolution(words)) * there
+        return torch.cat([mean, phrases.amax(2)], dim=1)
+
+
 class VectorStem(nn.Module):
     """A layer over a vector [B, D] whose last entries may be category codes, which are embedded first: [B, F]."""
 
@@ -84,6 +109,9 @@ class VectorStem(nn.Module):
         return hidden
 
 
+Stem = ConvStem | SeriesStem | TextStem | VectorStem
+
+
 class LastLayer(nn.Module):
     """What a stem's vector becomes: [B, H] -> [B, F], rectified."""
 
@@ -101,7 +129,7 @@ class LastLayer(nn.Module):
 class Encoder(nn.Module):
     """A stem and the last layer."""
 
-    def __init__(self, stem: ConvStem | SeriesStem | VectorStem, features: int, dropout: float) -> None:
+    def __init__(self, stem: Stem, features: int, dropout: float) -> None:
         super().__init__()
         self.stem = stem
         self.last = LastLayer(stem.width, features, dropout)
@@ -116,11 +144,13 @@ class Encoder(nn.Module):
 def build_encoder(info: ModalityInfo, spec: BuiltinEncoder) -> Encoder:
     """The encoder that `spec` asks for; the spec has made sure that it can read this type of modality."""
     name = BUILTIN_FOR[info.kind] if spec.name == "auto" else spec.name
-    stem: ConvStem | SeriesStem | VectorStem
+    stem: Stem
     if name == "cnn":
         stem = ConvStem(info.shape)
     elif name == "tcn":
         stem = SeriesStem(info.shape)
+    elif name == "textcnn":
+        stem = TextStem(info.categories[0], spec.dropout)
     else:
         stem = VectorStem(info.shape, spec.features, spec.dropout, info.categories)
     return Encoder(stem, spec.features, spec.dropout)

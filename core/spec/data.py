@@ -14,6 +14,7 @@ from core.spec.base import (
     FINE_TUNED,
     FUSED,
     POOL,
+    Bool,
     ColumnName,
     Float,
     Fraction,
@@ -73,11 +74,11 @@ class Target(SpecModel):
 class BuiltinEncoder(SpecModel):
     """One of the small encoders that come with gblend and train on a CPU.
 
-    `auto` takes `cnn` for image and audio, `tcn` for timeseries, `mlp` for tabular and embedding.
+    `auto` takes `cnn` for image and audio, `tcn` for timeseries, `mlp` for tabular and embedding, `textcnn` for text.
     """
 
     type: Literal["builtin"] = "builtin"
-    name: Literal["auto", "cnn", "tcn", "mlp"] = "auto"
+    name: Literal["auto", "cnn", "tcn", "mlp", "textcnn"] = "auto"
     features: Annotated[Int, Field(ge=4, le=4096)] = 128
     """Length of the feature vector that the encoder hands to its own head and to the fusion."""
     dropout: Annotated[Float, Field(ge=0.0, lt=1.0)] = 0.0
@@ -85,7 +86,14 @@ class BuiltinEncoder(SpecModel):
 
 Encoder = BuiltinEncoder
 
-BUILTIN_FOR = {"image": "cnn", "audio": "cnn", "timeseries": "tcn", "tabular": "mlp", "embedding": "mlp"}
+BUILTIN_FOR = {
+    "image": "cnn",
+    "audio": "cnn",
+    "timeseries": "tcn",
+    "tabular": "mlp",
+    "embedding": "mlp",
+    "text": "textcnn",
+}
 """Modality type -> the built-in encoder that reads it."""
 
 
@@ -112,6 +120,19 @@ class AudioPreprocess(SpecModel):
     """`rms` brings every clip to the same root mean square first: recordings that differ in loudness become alike."""
     standardise: Literal["per_band", "global", "none"] = "per_band"
     """Zero mean and unit variance, fitted on train: for each mel band, for all bands together, or not at all."""
+
+
+class TextPreprocess(SpecModel):
+    """How a text becomes word codes `[tokens]`."""
+
+    lowercase: Bool = True
+    """Whether case is ignored."""
+    max_tokens: Annotated[Int, Field(ge=1, le=8192)] = 128
+    """Longer texts lose their ends; the longest *training* text caps the length."""
+    vocabulary: Annotated[Int, Field(ge=1, le=1_000_000)] = 20_000
+    """The most frequent training words that get a code of their own; all others share one."""
+    min_count: Positive = 2
+    """How often a word must occur in the training part for that."""
 
 
 class ImageModality(SpecModel):
@@ -170,8 +191,31 @@ class EmbeddingModality(SpecModel):
     encoder: Encoder = BuiltinEncoder()
 
 
+class TextModality(SpecModel):
+    """Texts in the manifest itself: one column, or several that are read as one text."""
+
+    type: Literal["text"]
+    name: Name
+    column: ColumnName | None = None
+    columns: Annotated[tuple[ColumnName, ...], Field(min_length=1)] | None = None
+    """Several columns in the place of `column`, joined by line breaks."""
+    preprocess: TextPreprocess = TextPreprocess()
+    encoder: Encoder = BuiltinEncoder()
+
+    @model_validator(mode="after")
+    def _column_or_columns(self) -> TextModality:
+        if (self.column is None) == (self.columns is None):
+            raise misplaced("give either 'column' or 'columns'", "column")
+        return self
+
+    @property
+    def text_columns(self) -> tuple[str, ...]:
+        """The columns, in order."""
+        return self.columns if self.columns is not None else (self.column or "",)
+
+
 Modality = Annotated[
-    ImageModality | AudioModality | TabularModality | TimeseriesModality | EmbeddingModality,
+    ImageModality | AudioModality | TabularModality | TimeseriesModality | EmbeddingModality | TextModality,
     Field(discriminator="type"),
 ]
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from core.data.blobs import Blob
-from core.data.modalities import arrays, audio, image, tabular
+from core.data.modalities import arrays, audio, image, tabular, text
 from core.data.modalities.base import Floats, ModalityInfo, Raw, Reading, State
 from core.data.problems import HINTS, SampleError
 from core.data.table import Rows, Table
@@ -25,6 +25,7 @@ from core.spec.data import (
     ImageModality,
     Modality,
     TabularModality,
+    TextModality,
     TimeseriesModality,
 )
 
@@ -61,6 +62,8 @@ def read_modality(modality: Modality, table: Table, blobs: Sequence[Blob | None]
             return arrays.read_timeseries(table.columns[modality.column], modality.shape)
         case EmbeddingModality():
             return arrays.read_embedding(table.columns[modality.column])
+        case TextModality():
+            return text.read_texts([table.columns[name] for name in modality.text_columns])
 
 
 def fit_modality(modality: Modality, raw: Raw, train: Rows) -> State:
@@ -76,6 +79,8 @@ def fit_modality(modality: Modality, raw: Raw, train: Rows) -> State:
             return arrays.fit_timeseries(raw, train, modality.shape)
         case EmbeddingModality():
             return arrays.fit_embedding(raw, train)
+        case TextModality():
+            return text.fit_texts(raw, train, modality.preprocess)
 
 
 def encode(raw: Raw, state: State) -> Floats:
@@ -89,6 +94,8 @@ def encode(raw: Raw, state: State) -> Floats:
             return tabular.encode_tabular(raw, state)
         case "timeseries":
             return arrays.encode_timeseries(raw, state)
+        case "text":
+            return text.encode_texts(raw, state)
         case _:
             return arrays.encode_embedding(raw, state)
 
@@ -106,6 +113,9 @@ def info_of(name: str, state: State) -> ModalityInfo:
             return ModalityInfo(name=name, kind="tabular", shape=shape, categories=categories)
         case "timeseries":
             return ModalityInfo(name=name, kind="timeseries", shape=(state["steps"], state["channels"]))
+        case "text":
+            size = text.vocabulary_size(state)
+            return ModalityInfo(name=name, kind="text", shape=(state["tokens"],), categories=(size,))
         case _:
             return ModalityInfo(name=name, kind="embedding", shape=(state["length"],))
 
@@ -114,7 +124,7 @@ def decode_sample(preprocessing: Mapping[str, State], sample: Mapping[str, Any])
     """One new sample as the model sees it: modality name -> float32 `[1, *shape]`.
 
     `preprocessing` is what `PreparedData.preprocessing` held. `sample` gives, for every modality, a Path or the bytes
-    of a file (image, audio), a mapping of column to value (tabular), or an array (timeseries, embedding). Raises
+    of a file (image, audio), a text or a list of texts (text), a mapping of column to value (tabular), or an array (timeseries, embedding). Raises
     DataError with one issue per modality that cannot be used, at `#/<modality>`.
     """
     encoded: dict[str, Floats] = {}
@@ -137,6 +147,8 @@ def _raw_of(value: Any, state: State) -> Raw:
         if not isinstance(value, Path | bytes):
             raise SampleError("value.dtype", "it is neither a Path nor the bytes of a file")
         return (image.decode_image_of if state["type"] == "image" else audio.decode_sound_of)(value, state)
+    if state["type"] == "text":
+        return text.text_of(value)
     if state["type"] == "tabular":
         reading = tabular.read_tabular(tabular.tabular_columns_of(value, state))
     else:
