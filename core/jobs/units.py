@@ -82,7 +82,9 @@ class UnitService:
         only one that needs no more `devices`, where that is given.
 
         `None` where none is ready. A wake-up only says that something is, so a worker that hears one asks for the best
-        there is. Priorities are strict: what has less waits for as long as there is more.
+        there is. Priorities are strict: what has less waits for as long as there is more. The one exception: a run of
+        several workers waits, whatever its priority, while another run of its queue gathers its own. Of two that each
+        hold some of the workers and wait for the rest, neither would begin.
         """
         for _ in range(_CLAIM_TRIES):
             with self._database.write() as session:
@@ -266,9 +268,11 @@ class UnitService:
             return set(job_ids) - JobRepository(session).resumable_among(job_ids, {JobStatus.SUCCEEDED.value})
 
     def _claim(self, session: Session, job: JobRow, unit_id: str, owner: str, worker_id: str | None) -> Lease | None:
-        """Take the unit of a job that the caller has locked; `None` where it is not ready."""
-        moment = now(session)
-        unit = UnitRepository(session).claim(
+        """Take the unit of a job that the caller has locked; `None` where it is not ready, or may not be taken yet."""
+        moment, rows = now(session), UnitRepository(session)
+        if not rows.may_gather(unit_id):
+            return None
+        unit = rows.claim(
             unit_id, owner=owner, worker_id=worker_id, moment=moment, lease_until=self._lease_until(moment)
         )
         if unit is None:
