@@ -50,11 +50,11 @@ class SplitIndices:
 
 
 class _Store:
-    """One modality's samples in memory. Images stay 8-bit until a batch is asked for; all else is encoded once."""
+    """One modality's samples in memory. Pixels stay 8-bit until a batch is asked for; all else is encoded once."""
 
     def __init__(self, raw: Raw, state: State) -> None:
         self._state = state
-        self._lazy = state["type"] == "image"
+        self._lazy = state["type"] in ("image", "video")
         self._values = raw if self._lazy else encode(raw, state)
 
     def batch(self, rows: Rows) -> NDArray[np.float32]:

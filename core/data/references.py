@@ -20,6 +20,7 @@ from core.spec.data import (
     TabularModality,
     TargetType,
     TimeseriesModality,
+    VideoModality,
 )
 
 Role = Literal[
@@ -82,7 +83,7 @@ def modality_references(modality: Modality, pointer: str) -> list[Reference]:
             for index, column in enumerate(modality.columns)
         ]
     role: Role = "vector"
-    if isinstance(modality, ImageModality | AudioModality):
+    if isinstance(modality, ImageModality | AudioModality | VideoModality):
         role = "path"
     elif isinstance(modality, TimeseriesModality):
         role = "series"
