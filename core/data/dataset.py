@@ -26,7 +26,7 @@ from core.data.survey import Survey, judge, take_survey
 from core.data.table import Rows
 from core.data.targets import Labels, LabelSets, Quantity, Targets, weight_issues
 from core.errors import DataError, Issue
-from core.spec.data import AudioModality, ImageModality, Modality, TabularModality, TargetType
+from core.spec.data import MediaModality, Modality, TabularModality, TargetType
 from core.spec.job import JobSpec
 
 __all__ = ["ModalityInfo", "PreparedData", "SplitIndices", "TargetScale", "prepare"]
@@ -50,11 +50,11 @@ class SplitIndices:
 
 
 class _Store:
-    """One modality's samples in memory. Images stay 8-bit until a batch is asked for; all else is encoded once."""
+    """One modality's samples in memory. Pixels stay 8-bit until a batch is asked for; all else is encoded once."""
 
     def __init__(self, raw: Raw, state: State) -> None:
         self._state = state
-        self._lazy = state["type"] == "image"
+        self._lazy = state["type"] in ("image", "video")
         self._values = raw if self._lazy else encode(raw, state)
 
     def batch(self, rows: Rows) -> NDArray[np.float32]:
@@ -194,7 +194,7 @@ def _read_all(survey: Survey, spec: JobSpec, roots: Mapping[str, Path]) -> dict[
 def _read_one(modality: Modality, where: str, survey: Survey, roots: Mapping[str, Path]) -> Reading:
     assert survey.table is not None
     assert survey.source is not None
-    if not isinstance(modality, ImageModality | AudioModality):
+    if not isinstance(modality, MediaModality):
         return read_modality(modality, survey.table)
     cells = survey.table.columns[modality.column].text()
     located = locate_files(cells, survey.source.base, roots)

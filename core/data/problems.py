@@ -12,7 +12,7 @@ EXAMPLES = 5
 
 HINTS = {
     "file.missing": "paths are relative to base_uri, or to the manifest's own folder where it is left out",
-    "file.format": "images must be PNG or JPEG, sounds WAV or FLAC",
+    "file.format": "images must be PNG or JPEG, sounds WAV or FLAC, videos MP4, QuickTime, Matroska, WebM or AVI",
     "file.undecodable": "the file is damaged, or is not what its name says",
     "file.truncated": "the file ends before its contents do; copy it again",
     "file.too_large": "refused before it is decoded; make it smaller",

@@ -21,6 +21,7 @@ from core.spec.data import (
     TargetType,
     TextModality,
     TimeseriesModality,
+    VideoModality,
 )
 
 Role = Literal[
@@ -91,7 +92,7 @@ def modality_references(modality: Modality, pointer: str) -> list[Reference]:
             for index, column in enumerate(modality.columns or ())
         ]
     role: Role = "vector"
-    if isinstance(modality, ImageModality | AudioModality):
+    if isinstance(modality, MediaModality):
         role = "path"
     elif isinstance(modality, TimeseriesModality):
         role = "series"

@@ -24,7 +24,7 @@ from core.data.survey import Survey, judge, take_survey
 from core.data.table import Rows
 from core.data.targets import WEIGHTS_POINTER, weight_issues
 from core.errors import Issue
-from core.spec.data import AudioModality, DatasetSpec, Holdout, ImageModality, Modality, TabularModality
+from core.spec.data import DatasetSpec, Holdout, MediaModality, Modality, TabularModality
 
 __all__ = ["CheckLimits", "check", "schema_issues"]
 
@@ -121,7 +121,7 @@ def _check_media(
 def cells_of(modality: Modality, survey: Survey) -> Sequence[str]:
     """The paths that a media column holds, as text."""
     assert survey.table is not None
-    assert isinstance(modality, ImageModality | AudioModality)
+    assert isinstance(modality, MediaModality)
     return survey.table.columns[modality.column].text()
 
 

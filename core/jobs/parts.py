@@ -21,7 +21,7 @@ from core.spec import FUSED, JobSpec
 
 RUN, ESTIMATE, NODE = "run", "estimate", "node"
 
-_DEAREST_FIRST = ("image", "audio", "timeseries", "embedding", "tabular")
+_DEAREST_FIRST = ("video", "image", "audio", "text", "timeseries", "embedding", "tabular")
 """Types of modalities by what an epoch of their usual encoders takes."""
 
 

@@ -1,7 +1,8 @@
-"""What a worker can do with a unit: claim, heartbeat, record, finish, give back; and what happens when it dies.
+"""What a worker can do with a unit that it holds: heartbeat, record, finish, give back; and what happens when it dies.
 
-Every method is one transaction that first locks the job, then looks whether the lease still holds, then writes. Doing
-any of them twice changes nothing the second time: a worker that lost the answer to a commit may simply try again.
+How it comes to hold one is `core.jobs.unit_queue`'s. Every method is one transaction that first locks the job, then
+looks whether the lease still holds, then writes. Doing any of them twice changes nothing the second time: a worker that
+lost the answer to a commit may simply try again.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import logging
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -29,19 +30,16 @@ from core.jobs.parts import (
     NODE,
     RUN,
     combined_progress,
-    estimates_of,
-    head_of,
     journal_name,
-    node_of,
-    part_name,
     token_of,
 )
 from core.jobs.recording import record_entry
 from core.jobs.state import TERMINAL, Action, JobStatus
+from core.jobs.unit_queue import UnitQueue
 from core.persistence import Database
 from core.persistence.engine import now
 from core.persistence.ids import new_id
-from core.persistence.orm import ArtifactRow, JobRow, UnitRow
+from core.persistence.orm import ArtifactRow, UnitRow
 from core.persistence.repositories import CheckpointRepository, JobRepository, UnitRepository
 from core.persistence.repositories.counters import LEASES_EXPIRED
 from core.settings import EngineSettings
@@ -53,53 +51,17 @@ log = logging.getLogger(__name__)
 WORKER_LOST = "worker_lost"
 CHILD_CRASHED = "child_crashed"
 CHILD_STALLED = "child_stalled"
-_CLAIM_TRIES = 10
-"""How often a claim looks again after another one was faster; a dispatcher announces what is then left."""
-_POKES_PER_PASS = 100
-"""The next units come first, so a long queue does not flood the broker with wake-ups nobody can act on."""
 
 
-class UnitService:
-    """Units as workers and reapers see them. Thread-safe."""
+class UnitService(UnitQueue):
+    """Units as workers and reapers see them, those that wait and those that are held. Thread-safe."""
 
     def __init__(self, database: Database, engine: EngineSettings) -> None:
-        self._database = database
-        self._engine = engine
+        super().__init__(database, engine)
         self.logs = LogWriter(database)
         self.checkpoints = CheckpointService(database)
 
-    # The life of a lease
-
-    def devices_of_next(self, queues: Collection[str], *, at_most: int) -> int | None:
-        """The devices that the unit which is next (see `claim_next`) needs, of those that need `at_most` so many."""
-        with self._database.read() as session:
-            return UnitRepository(session).devices_of_next(queues, now(session), at_most)
-
-    def claim_next(
-        self, queues: Collection[str], owner: str, worker_id: str | None = None, *, devices: int | None = None
-    ) -> Lease | None:
-        """Take the ready unit of these queues that is next: the one with the highest priority, of equals the oldest;
-        only one that needs no more `devices`, where that is given.
-
-        `None` where none is ready. A wake-up only says that something is, so a worker that hears one asks for the best
-        there is. Priorities are strict: what has less waits for as long as there is more.
-        """
-        for _ in range(_CLAIM_TRIES):
-            with self._database.write() as session:
-                jobs, moment = JobRepository(session), now(session)
-                found = jobs.lock_next(queues, moment, devices) or jobs.lock_next_estimate(queues, moment, devices)
-                if found is None:
-                    return None
-                lease = self._claim(session, *found, owner, worker_id)
-            if lease is not None:
-                return lease
-        return None
-
-    def claim(self, unit_id: str, owner: str, worker_id: str | None = None) -> Lease | None:
-        """Take this very unit, whatever else waits; `None` where it is not ready (any more)."""
-        with self._database.write() as session:
-            job = JobRepository(session).lock_of_unit(unit_id)
-            return None if job is None else self._claim(session, job, unit_id, owner, worker_id)
+    # The life of a lease (it begins with a claim: `UnitQueue`)
 
     def desired(self, lease: Lease) -> str:
         """What the owner wants, `run`, `pause` or `cancel`, without renewing the lease. Raises `LeaseLostError`."""
@@ -216,35 +178,6 @@ class UnitService:
             suspects = [(unit.id, unit.job_id) for unit in UnitRepository(session).expired(now(session))]
         return sum(self._reap_one(unit_id, job_id) for unit_id, job_id in suspects)
 
-    def seconds_until_due(self) -> float | None:
-        """How long until the next lease is over or the next unit has rested; `None` where neither is to come."""
-        with self._database.read() as session:
-            moment = now(session)
-            due = UnitRepository(session).next_due(moment)
-        return None if due is None else (due - moment).total_seconds()
-
-    def take_due(self) -> Sequence[str]:
-        """The ids alone of `take_wake_ups`."""
-        return [wake_up.unit_id for wake_up in self.take_wake_ups()]
-
-    def take_wake_ups(self) -> Sequence[WakeUp]:
-        """The ready units that somebody should be told of, in the order of claims; marked as told."""
-        with self._database.write() as session:
-            moment = now(session)
-            before = moment - timedelta(seconds=self._engine.redispatch_seconds)
-            due = UnitRepository(session).poke(moment=moment, poked_before=before, limit=_POKES_PER_PASS)
-            return [WakeUp(unit_id, queue) for unit_id, queue in due]
-
-    def wake_ups_of(self, unit_ids: Collection[str]) -> Sequence[WakeUp]:
-        """For those of the units that are ready."""
-        with self._database.read() as session:
-            return [WakeUp(unit_id, queue) for unit_id, queue in UnitRepository(session).ready_among(unit_ids)]
-
-    def not_told(self, unit_id: str) -> None:
-        """The wake-up could not be sent: let the next pass try again."""
-        with self._database.write() as session:
-            UnitRepository(session).forget_pokes([unit_id])
-
     def fence_of_result(self, job_id: str) -> int | None:
         """The fence under which the job succeeded: whose files count."""
         with self._database.read() as session:
@@ -264,35 +197,6 @@ class UnitService:
         """
         with self._database.read() as session:
             return set(job_ids) - JobRepository(session).resumable_among(job_ids, {JobStatus.SUCCEEDED.value})
-
-    def _claim(self, session: Session, job: JobRow, unit_id: str, owner: str, worker_id: str | None) -> Lease | None:
-        """Take the unit of a job that the caller has locked; `None` where it is not ready."""
-        moment = now(session)
-        unit = UnitRepository(session).claim(
-            unit_id, owner=owner, worker_id=worker_id, moment=moment, lease_until=self._lease_until(moment)
-        )
-        if unit is None:
-            return None
-        if unit.kind != NODE:  # a job that has helpers is at work already
-            job.attempt = max(job.attempt, unit.attempt)
-            Ledger(session, job, moment).move(Action.CLAIM, message=f"A worker took the job (attempt {unit.attempt})")
-        limit = job.max_runtime_seconds
-        return Lease(
-            unit_id=unit.id,
-            job_id=job.id,
-            fence=unit.fence,
-            owner=owner,
-            attempt=unit.attempt,
-            recorded=unit.recorded,
-            spec=job.spec,
-            retry_of=tuple(JobRepository(session).ancestors(job)),
-            devices=unit.devices,
-            runtime_left_seconds=None if limit is None else max(0.0, limit - job.run_seconds),
-            part=part_name(unit),
-            head=head_of(unit),
-            estimates=estimates_of(unit),
-            node=node_of(unit, job.spec),
-        )
 
     def _reap_one(self, unit_id: str, job_id: str) -> int:
         with self._database.write() as session:
@@ -340,9 +244,6 @@ class UnitService:
         moment = now(session)
         unit.heartbeat_at, unit.lease_until = moment, self._lease_until(moment)
         return Ledger(session, job, moment), unit
-
-    def _lease_until(self, moment: datetime) -> datetime:
-        return moment + timedelta(seconds=self._engine.lease_seconds)
 
 
 def _lost(lease: Lease) -> LeaseLostError:

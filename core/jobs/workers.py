@@ -85,7 +85,7 @@ class WorkerService:
             return self._views(session, [row], project)[0]
 
     def served_queues(self) -> dict[str, tuple[int, ...]]:
-        """The queues that at least one living worker listens on -> the slots of each, the largest first."""
+        """The queues that at least one living worker listens on -> the slots of each."""
         with self._database.read() as session:
             return WorkerRepository(session).queues_of_living(self._lost_before(now(session)))
 

@@ -23,6 +23,9 @@ _WORD_WIDTH, _PHRASES = 64, 128
 _GRID = 8
 """The CNN's last map is averaged to at most so many cells a side before it is projected."""
 
+_VIDEO_GRID = 4
+"""The same of a video's, per frame."""
+
 
 class ConvStem(nn.Module):
     """Three 3x3 convolutions of stride 2 over [B, C, H, W], then the mean over a coarse grid: [B, 64 * cells]."""
@@ -42,6 +45,34 @@ class ConvStem(nn.Module):
         """[B, C, H, W] -> [B, 64 * cells]"""
         pooled: Tensor = self.pool(self.blocks(x))
         return pooled.flatten(1)
+
+
+class VideoStem(nn.Module):
+    """Three blocks over [B, T, C, H, W], each a 3x3 convolution of stride 2 within a frame and one of length 3 over
+    time (factorised as by Tran et al., CVPR 2018, arXiv 1711.11248); then the mean over a coarse grid, and the mean
+    and the maximum of that over time: [B, 128 * cells].
+
+    Convolutions over time come before time is averaged away: forwards and backwards show the same frames.
+    """
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        _, channels, height, width = shape
+        blocks: list[nn.Module] = []
+        for out in _WIDTHS:
+            blocks += [nn.Conv3d(channels, out, kernel_size=(1, 3, 3), stride=(1, 2, 2), padding=(0, 1, 1)), nn.ReLU()]
+            blocks += [nn.Conv3d(out, out, kernel_size=(3, 1, 1), padding=(1, 0, 0)), nn.ReLU()]
+            channels, height, width = out, math.ceil(height / 2), math.ceil(width / 2)
+        self.blocks = nn.Sequential(*blocks)
+        cell = (math.ceil(height / _VIDEO_GRID), math.ceil(width / _VIDEO_GRID))
+        self.pool = nn.AvgPool2d(cell, ceil_mode=True, count_include_pad=False)
+        self.width = 2 * channels * math.ceil(height / cell[0]) * math.ceil(width / cell[1])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, T, C, H, W] -> [B, 128 * cells]"""
+        maps = self.blocks(x.transpose(1, 2)).transpose(1, 2)
+        pooled: Tensor = self.pool(maps.flatten(0, 1)).unflatten(0, maps.shape[:2]).flatten(2)
+        return torch.cat([pooled.mean(1), pooled.amax(1)], dim=1)
 
 
 class SeriesStem(nn.Module):
@@ -109,7 +140,7 @@ class VectorStem(nn.Module):
         return hidden
 
 
-Stem = ConvStem | SeriesStem | TextStem | VectorStem
+Stem = ConvStem | VideoStem | SeriesStem | TextStem | VectorStem
 
 
 class LastLayer(nn.Module):
@@ -145,7 +176,9 @@ def build_encoder(info: ModalityInfo, spec: BuiltinEncoder) -> Encoder:
     """The encoder that `spec` asks for; the spec has made sure that it can read this type of modality."""
     name = BUILTIN_FOR[info.kind] if spec.name == "auto" else spec.name
     stem: Stem
-    if name == "cnn":
+    if info.kind == "video":
+        stem = VideoStem(info.shape)
+    elif name == "cnn":
         stem = ConvStem(info.shape)
     elif name == "tcn":
         stem = SeriesStem(info.shape)

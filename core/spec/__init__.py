@@ -14,6 +14,7 @@ from core.spec.data import (
     Modality,
     TabularModality,
     TimeseriesModality,
+    VideoModality,
 )
 from core.spec.job import JobSpec, canonical_json
 from core.spec.recipe import (
@@ -56,5 +57,6 @@ __all__ = [
     "TimeseriesModality",
     "UncertaintyBlending",
     "UnimodalBlending",
+    "VideoModality",
     "canonical_json",
 ]

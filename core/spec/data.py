@@ -74,7 +74,8 @@ class Target(SpecModel):
 class BuiltinEncoder(SpecModel):
     """One of the small encoders that come with gblend and train on a CPU.
 
-    `auto` takes `cnn` for image and audio, `tcn` for timeseries, `mlp` for tabular and embedding, `textcnn` for text.
+    `auto` takes `cnn` for image, audio and video, `tcn` for timeseries, `textcnn` for text, `mlp` for tabular and
+    embedding.
     """
 
     type: Literal["builtin"] = "builtin"
@@ -89,6 +90,7 @@ Encoder = BuiltinEncoder
 BUILTIN_FOR = {
     "image": "cnn",
     "audio": "cnn",
+    "video": "cnn",
     "timeseries": "tcn",
     "tabular": "mlp",
     "embedding": "mlp",
@@ -104,6 +106,20 @@ class ImagePreprocess(SpecModel):
     """Height and width in pixels; every image is resized to it. Left out: all images must already agree."""
     mode: Literal["auto", "grey", "rgb"] = "auto"
     """`auto` takes the mode of the first image; the others are converted to it."""
+
+
+class VideoPreprocess(SpecModel):
+    """How a video file becomes a float tensor `[frames, channels, height, width]`, standardised per channel on
+    train."""
+
+    frames: Annotated[Int, Field(ge=1, le=512)] = 8
+    """How many, evenly spaced in time; a clip with fewer shows some of them twice."""
+    size: tuple[Positive, Positive] | None = None
+    """Height and width in pixels; every frame is resized to it. Left out: all clips must already agree."""
+    mode: Literal["auto", "grey", "rgb"] = "auto"
+    """`auto` takes the mode of the first clip; the others are converted to it."""
+    max_seconds: Annotated[Float, Field(gt=0.0, le=600.0)] = 10.0
+    """Of longer clips only the beginning counts."""
 
 
 class AudioPreprocess(SpecModel):
@@ -152,6 +168,16 @@ class AudioModality(SpecModel):
     name: Name
     column: ColumnName
     preprocess: AudioPreprocess = AudioPreprocess()
+    encoder: Encoder = BuiltinEncoder()
+
+
+class VideoModality(SpecModel):
+    """MP4, QuickTime, Matroska, WebM or AVI files; their sound is not read."""
+
+    type: Literal["video"]
+    name: Name
+    column: ColumnName
+    preprocess: VideoPreprocess = VideoPreprocess()
     encoder: Encoder = BuiltinEncoder()
 
 
@@ -214,8 +240,17 @@ class TextModality(SpecModel):
         return self.columns if self.columns is not None else (self.column or "",)
 
 
+MediaModality = ImageModality | AudioModality | VideoModality
+"""Those whose samples are files."""
+
 Modality = Annotated[
-    ImageModality | AudioModality | TabularModality | TimeseriesModality | EmbeddingModality | TextModality,
+    ImageModality
+    | AudioModality
+    | VideoModality
+    | TabularModality
+    | TimeseriesModality
+    | EmbeddingModality
+    | TextModality,
     Field(discriminator="type"),
 ]
 

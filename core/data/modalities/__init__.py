@@ -7,14 +7,14 @@ split, `fit_modality` takes a State from the training rows, `encode` turns decod
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from core.data.blobs import Blob
-from core.data.modalities import arrays, audio, image, tabular, text
+from core.data.modalities import arrays, audio, image, tabular, text, video
 from core.data.modalities.base import Floats, ModalityInfo, Raw, Reading, State
 from core.data.problems import HINTS, SampleError
 from core.data.table import Rows, Table
@@ -23,10 +23,12 @@ from core.spec.data import (
     AudioModality,
     EmbeddingModality,
     ImageModality,
+    MediaModality,
     Modality,
     TabularModality,
     TextModality,
     TimeseriesModality,
+    VideoModality,
 )
 
 __all__ = [
@@ -40,10 +42,16 @@ __all__ = [
     "read_modality",
 ]
 
+_DECODERS: dict[str, Callable[[Path | bytes, State], Raw]] = {
+    "image": image.decode_image_of,
+    "audio": audio.decode_sound_of,
+    "video": video.decode_video_of,
+}
+
 
 def is_media(modality: Modality) -> bool:
     """Whether its column holds paths of files."""
-    return isinstance(modality, ImageModality | AudioModality)
+    return isinstance(modality, MediaModality)
 
 
 def read_modality(modality: Modality, table: Table, blobs: Sequence[Blob | None] = ()) -> Reading:
@@ -56,6 +64,8 @@ def read_modality(modality: Modality, table: Table, blobs: Sequence[Blob | None]
             return image.read_images(blobs, modality.preprocess)
         case AudioModality():
             return audio.read_sounds(blobs, modality.preprocess)
+        case VideoModality():
+            return video.read_videos(blobs, modality.preprocess)
         case TabularModality():
             return tabular.read_tabular([(spec, table.columns[spec.name]) for spec in modality.columns])
         case TimeseriesModality():
@@ -73,6 +83,8 @@ def fit_modality(modality: Modality, raw: Raw, train: Rows) -> State:
             return image.fit_images(raw, train)
         case AudioModality():
             return audio.fit_sounds(raw, train, modality.preprocess)
+        case VideoModality():
+            return video.fit_videos(raw, train, modality.preprocess)
         case TabularModality():
             return tabular.fit_tabular(raw, train, modality.columns)
         case TimeseriesModality():
@@ -90,6 +102,8 @@ def encode(raw: Raw, state: State) -> Floats:
             return image.encode_images(raw, state)
         case "audio":
             return audio.encode_sounds(raw, state)
+        case "video":
+            return video.encode_videos(raw, state)
         case "tabular":
             return tabular.encode_tabular(raw, state)
         case "timeseries":
@@ -107,6 +121,8 @@ def info_of(name: str, state: State) -> ModalityInfo:
             return ModalityInfo(name=name, kind="image", shape=(len(state["mean"]), *state["size"]))
         case "audio":
             return ModalityInfo(name=name, kind="audio", shape=(1, state["mels"], state["frames"]))
+        case "video":
+            return ModalityInfo(name=name, kind="video", shape=(state["frames"], len(state["mean"]), *state["size"]))
         case "tabular":
             categories = tuple(len(vocabulary) + 1 for vocabulary in state["vocabularies"])
             shape = (len(state["numbers"]) + len(categories),)
@@ -124,8 +140,8 @@ def decode_sample(preprocessing: Mapping[str, State], sample: Mapping[str, Any])
     """One new sample as the model sees it: modality name -> float32 `[1, *shape]`.
 
     `preprocessing` is what `PreparedData.preprocessing` held. `sample` gives, for every modality, a Path or the bytes
-    of a file (image, audio), a text or a list of texts (text), a mapping of column to value (tabular), or an array (timeseries, embedding). Raises
-    DataError with one issue per modality that cannot be used, at `#/<modality>`.
+    of a file (image, audio, video), a text or a list of texts (text), a mapping of column to value (tabular), or an
+    array (timeseries, embedding). Raises DataError with one issue per modality that cannot be used, at `#/<modality>`.
     """
     encoded: dict[str, Floats] = {}
     issues: list[Issue] = []
@@ -143,10 +159,10 @@ def decode_sample(preprocessing: Mapping[str, State], sample: Mapping[str, Any])
 
 
 def _raw_of(value: Any, state: State) -> Raw:
-    if state["type"] in ("image", "audio"):
+    if state["type"] in _DECODERS:
         if not isinstance(value, Path | bytes):
             raise SampleError("value.dtype", "it is neither a Path nor the bytes of a file")
-        return (image.decode_image_of if state["type"] == "image" else audio.decode_sound_of)(value, state)
+        return _DECODERS[state["type"]](value, state)
     if state["type"] == "text":
         return text.text_of(value)
     if state["type"] == "tabular":

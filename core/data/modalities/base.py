@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from core.data.problems import RowProblem
 from core.errors import DataError, Issue
 
-ModalityKind = Literal["image", "audio", "tabular", "timeseries", "embedding", "text"]
+ModalityKind = Literal["image", "audio", "video", "tabular", "timeseries", "embedding", "text"]
 State = dict[str, Any]
 """Fitted preprocessing of one modality: JSON, with its `type`; all that is needed to encode a new sample."""
 Floats = NDArray[np.float32]
@@ -32,10 +32,10 @@ LARGEST = float(np.finfo(np.float32).max)
 class ModalityInfo:
     """One modality as its encoder sees it.
 
-    `shape` is one sample's: image `[C, H, W]`, audio `[1, mels, frames]`, timeseries `[steps, channels]`, embedding
-    `[D]`, tabular `[numbers + categories]`, where the last `len(categories)` entries are integer codes stored as
-    floats and `categories` are their cardinalities; text `[tokens]`, word codes as floats, 0 where it is padded, with
-    `categories` the one number of codes.
+    `shape` is one sample's: image `[C, H, W]`, video `[frames, C, H, W]`, audio `[1, mels, frames]`, timeseries
+    `[steps, channels]`, embedding `[D]`, tabular `[numbers + categories]`, where the last `len(categories)` entries are
+    integer codes stored as floats and `categories` are their cardinalities; text `[tokens]`, word codes as floats, 0
+    where it is padded, with `categories` the one number of codes.
     """
 
     name: str

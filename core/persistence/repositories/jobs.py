@@ -12,6 +12,7 @@ from sqlalchemy import delete, func, select, text
 from sqlalchemy.orm import Session
 
 from core.persistence.orm import ExperimentJobRow, JobRow, UnitRow
+from core.persistence.repositories.units import claimable
 
 
 class JobRepository:
@@ -50,13 +51,11 @@ class JobRepository:
         query = (
             select(JobRow.id, UnitRow.id)
             .join(UnitRow, UnitRow.job_id == JobRow.id)
-            .where(UnitRow.state == "ready", UnitRow.queue.in_(queues), UnitRow.run_after <= moment)
+            .where(*claimable(queues, moment, devices))
             .order_by(UnitRow.priority.desc(), UnitRow.id)
             .limit(1)
             .with_for_update(of=JobRow, skip_locked=True)
         )
-        if devices is not None:
-            query = query.where(UnitRow.devices <= devices)
         found = self._session.execute(query).first()
         job = None if found is None else self.lock(found[0])
         return None if found is None or job is None else (job, found[1])
@@ -71,13 +70,10 @@ class JobRepository:
         query = (
             select(JobRow.id, UnitRow.id)
             .join(UnitRow, UnitRow.job_id == JobRow.id)
-            .where(UnitRow.state == "ready", UnitRow.kind != "run", UnitRow.queue.in_(queues))
-            .where(UnitRow.run_after <= moment)
+            .where(UnitRow.kind != "run", *claimable(queues, moment, devices))
             .order_by(UnitRow.priority.desc(), UnitRow.id)
             .limit(1)
         )
-        if devices is not None:
-            query = query.where(UnitRow.devices <= devices)
         found = self._session.execute(query).first()
         job = None if found is None else self.lock(found[0])
         return None if found is None or job is None else (job, found[1])

@@ -5,10 +5,36 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
-from sqlalchemy import func, or_, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, SQLColumnExpression, and_, func, literal, or_, select, text, update
+from sqlalchemy.orm import Session, aliased
 
 from core.persistence.orm import JobRow, UnitRow
+
+
+def claimable(queues: Collection[str], moment: datetime, devices: int | None = None) -> list[ColumnElement[bool]]:
+    """What holds for the rows of `unit` that a claim may take: ready in one of these queues, rested, in need of no more
+    `devices`; and no run of several workers while another run of its queue gathers its own."""
+    holds = [UnitRow.state == "ready", UnitRow.queue.in_(queues), UnitRow.run_after <= moment]
+    if devices is not None:
+        holds.append(UnitRow.devices <= devices)
+    return [*holds, or_(~_needs_helpers(), ~_gathers(UnitRow.queue))]
+
+
+def _needs_helpers() -> ColumnElement[bool]:
+    """Whether the row is the run of a job on several workers."""
+    helper = aliased(UnitRow)
+    return and_(
+        UnitRow.kind == "run",
+        select(helper.id).where(helper.job_id == UnitRow.job_id, helper.kind == "node").exists(),
+    )
+
+
+def _gathers(queue: SQLColumnExpression[str]) -> ColumnElement[bool]:
+    """Whether a run of the queue holds a worker and lacks some of its others."""
+    run, helper = aliased(UnitRow), aliased(UnitRow)
+    lacking = select(run.id).join(helper, helper.job_id == run.job_id)
+    lacking = lacking.where(run.state == "leased", run.queue == queue, run.kind == "run")
+    return lacking.where(helper.kind == "node", helper.state.in_(("waiting", "ready"))).exists()
 
 
 class UnitRepository:
@@ -51,11 +77,28 @@ class UnitRepository:
         )
         return self._session.scalar(statement)
 
+    def may_gather(self, unit_id: str) -> bool:
+        """Whether a claim may take the unit for all that other jobs hold: false for a run of several workers while
+        another run of its queue gathers its own.
+
+        Two claims at the same moment each see the other's run still `ready`. A queue has no row that both could lock,
+        and their jobs are different ones; so on PostgreSQL both take an advisory lock with the queue's name, and the
+        later one looks once the earlier has committed (each statement sees what was committed before it). Whoever waits
+        for it holds its own job alone, and whoever has it waits for no other job: nothing can go round in a circle. On
+        SQLite the one writer's lock, which `write()` begins with, does the same.
+        """
+        queue = self._session.scalar(select(UnitRow.queue).where(UnitRow.id == unit_id, _needs_helpers()))
+        if queue is None:
+            return True
+        if self._session.get_bind().dialect.name == "postgresql":
+            lock = text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
+            self._session.execute(lock, {"name": f"gblend:gather:{queue}"})
+        return not self._session.scalar(select(_gathers(literal(queue))))
+
     def devices_of_next(self, queues: Collection[str], moment: datetime, at_most: int) -> int | None:
         """What the unit needs that would be claimed next of these queues, of those that need `at_most` so many devices;
         `None` where none is ready."""
-        ready = (UnitRow.state == "ready", UnitRow.queue.in_(queues), UnitRow.run_after <= moment)
-        query = select(UnitRow.devices).where(*ready, UnitRow.devices <= at_most)
+        query = select(UnitRow.devices).where(*claimable(queues, moment, at_most))
         return self._session.scalar(query.order_by(UnitRow.priority.desc(), UnitRow.id).limit(1))
 
     def desired(self, unit_id: str, fence: int) -> str | None:

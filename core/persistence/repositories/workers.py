@@ -44,13 +44,13 @@ class WorkerRepository:
 
     def queues_of_living(self, since: datetime) -> dict[str, tuple[int, ...]]:
         """The queues of workers that have not stopped and were heard of since then -> the slots that each of these
-        workers has, the largest first."""
+        workers has, in no order."""
         living = (WorkerRow.stopped_at.is_(None), WorkerRow.heartbeat_at >= since)
         found: dict[str, list[int]] = {}
         for queues, slots in self._session.execute(select(WorkerRow.queues, WorkerRow.slots).where(*living)):
             for queue in queues:
                 found.setdefault(queue, []).append(slots)
-        return {queue: tuple(sorted(slots, reverse=True)) for queue, slots in found.items()}
+        return {queue: tuple(slots) for queue, slots in found.items()}
 
     def leased(self, worker_ids: Collection[str]) -> Sequence[tuple[str, str, str]]:
         """`(worker id, job id, project)` of every unit that these workers hold, in the order of the units."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from core.jobs.state import JobStatus
 from core.jobs.submission import WakeUps
 from core.jobs.units import UnitService
 from core.persistence import Database
+from core.persistence.repositories import UnitRepository
 from tests.integration.engine.conftest import QUICK
 from tests.integration.engine.samples import completed, run, spec
 from tests.integration.engine.spread_jobs import DEFAULT, ERROR, claim, lose, states, statuses
@@ -29,6 +31,11 @@ def units(database: Database) -> UnitService:
 
 def submit(jobs: JobService, **scheduling: Any) -> str:
     return jobs.submit(spec(scheduling={"nodes": 3, **scheduling}))[0].id
+
+
+def run_of(database: Database, job_id: str) -> str:
+    with database.read() as session:
+        return next(unit.id for unit in UnitRepository(session).of_job(job_id) if unit.kind == "run")
 
 
 def at_work(jobs: JobService, units: UnitService) -> tuple[str, Lease, Lease, Lease]:
@@ -198,3 +205,77 @@ def test_what_cannot_be_mended_ends_all(database: Database, jobs: JobService, un
     units.fail(first, ERROR, reason="data.invalid")
     assert jobs.get(job_id).status is JobStatus.CANCELLED, "as its owner wanted"
     assert_lost(units, *helpers)
+
+
+def test_a_second_job_waits_until_the_first_has_all_its_workers(
+    database: Database, jobs: JobService, units: UnitService
+) -> None:
+    first, second = submit(jobs), submit(jobs)
+    gathering = claim(units)
+    assert gathering.job_id == first
+    assert units.devices_of_next(DEFAULT, at_most=8) is None, "nobody waits for slots for what may not be taken"
+    assert units.claim_next(DEFAULT, "w") is None, "the second would hold a worker that the first needs"
+    assert units.claim(run_of(database, second), "w") is None, "nor by its name"
+    units.open_nodes(gathering, MEETING)
+    assert [claim(units).job_id, claim(units).job_id] == [first, first]
+    assert claim(units).job_id == second
+
+
+def test_what_the_first_job_lacks_comes_before_a_run_with_any_priority(jobs: JobService, units: UnitService) -> None:
+    first = submit(jobs, nodes=2, priority=-100)
+    gathering = claim(units)
+    second, alone = submit(jobs, nodes=2, priority=100), submit(jobs, nodes=1, priority=50)
+    units.open_nodes(gathering, MEETING)
+    assert claim(units).job_id == alone, "a job on one worker holds up nobody"
+    helper = claim(units)
+    assert (helper.job_id, helper.part) == (first, "n1")
+    assert claim(units).job_id == second
+
+
+def test_each_queue_gathers_for_itself(jobs: JobService, units: UnitService) -> None:
+    submit(jobs, queue="a")
+    other = submit(jobs, queue="b")
+    assert units.claim_next(("a", "b"), "w") is not None
+    lease = units.claim_next(("a", "b"), "w")
+    assert lease is not None
+    assert lease.job_id == other
+    assert units.claim_next(("a", "b"), "w") is None
+
+
+def test_a_job_whose_workers_did_not_come_lets_the_next_one_try(jobs: JobService, units: UnitService) -> None:
+    submit(jobs)
+    second = submit(jobs)
+    gathering = claim(units)
+    units.open_nodes(gathering, MEETING)
+    units.release(gathering, reason="nodes_missing", rest_seconds=60.0)
+    assert claim(units).job_id == second
+
+
+@pytest.mark.parametrize("by_name", [False, True])
+def test_two_claims_at_the_same_moment_take_one_run(
+    database: Database, jobs: JobService, units: UnitService, monkeypatch: pytest.MonkeyPatch, by_name: bool
+) -> None:
+    runs = [run_of(database, submit(jobs)) for _ in range(2)]
+    has_taken, other_is_done = threading.Event(), threading.Event()
+    claim_row = UnitRepository.claim
+
+    def claim_and_hold(self: UnitRepository, unit_id: str, **how: Any) -> Any:
+        found = claim_row(self, unit_id, **how)
+        if not has_taken.is_set():
+            has_taken.set()
+            other_is_done.wait(0.3)  # not committed: the other claim has to wait, or goes by what it sees
+        return found
+
+    monkeypatch.setattr(UnitRepository, "claim", claim_and_hold)
+    leases: list[Lease | None] = []
+
+    def take(unit_id: str) -> None:
+        leases.append(units.claim(unit_id, "w") if by_name else units.claim_next(DEFAULT, "w"))
+
+    earlier = threading.Thread(target=take, args=(runs[0],))
+    earlier.start()
+    assert has_taken.wait(10.0)
+    take(runs[1])
+    other_is_done.set()
+    earlier.join()
+    assert sorted(lease is None for lease in leases) == [False, True]
