@@ -10,6 +10,7 @@ from core.data.problems import EXAMPLES
 from core.data.quantity import constant_issue
 from core.data.references import plain
 from core.data.split import (
+    PART_COLUMN,
     PART_NAMES,
     TEST,
     TRAIN,
@@ -20,6 +21,7 @@ from core.data.split import (
     codes_of,
     draw_holdout,
     draw_parts,
+    hash_parts,
 )
 from core.data.split_issues import (
     class_issues,
@@ -33,7 +35,7 @@ from core.data.split_issues import (
 from core.data.table import Column, Mask, Table
 from core.data.targets import Labels, Quantity, Targets, read_target, target_issues
 from core.errors import Issue
-from core.spec.data import ColumnSplit, DatasetSpec, DrawSplit, Holdout
+from core.spec.data import ColumnSplit, DatasetSpec, DrawSplit, FilesSplit, HashSplit, Holdout
 
 
 @dataclass(slots=True)
@@ -62,16 +64,21 @@ def assess(
     named = [*spec.split.group_by, *(holdout.group_by or ())]
     if isinstance(spec.split, ColumnSplit):
         named.append(spec.split.column)
-    elif isinstance(spec.split.stratify_by, str):
+    elif isinstance(spec.split, DrawSplit) and isinstance(spec.split.stratify_by, str):
         named.append(spec.split.stratify_by)
     if table.rows == 0 or any(name not in table.columns for name in named):
         return found
     for columns, where in ((spec.split.group_by, f"{pointer}/split"), (holdout.group_by or (), holdout_pointer)):
         found.issues += _ungrouped(table, columns, f"{where}/group_by")
-    if isinstance(spec.split, ColumnSplit):
-        _given(found, table, spec.split, pointer)
-    else:
-        _drawn(found, table, spec.split, labels, pointer)
+    match spec.split:
+        case ColumnSplit():
+            _given(found, table, spec.split, given_parts(table.columns[spec.split.column], spec.split), pointer)
+        case FilesSplit():
+            _given(found, table, spec.split, table.columns[PART_COLUMN].values, pointer)
+        case DrawSplit():
+            _drawn(found, table, spec.split, labels, pointer)
+        case HashSplit():
+            _hashed(found, table, spec, spec.split, pointer)
     found.issues += sample_id_issues(table, spec, found.parts, pointer)
     if found.parts is not None:
         found.issues += class_issues(labels, found.parts, pointer)
@@ -90,26 +97,55 @@ def given_parts(column: Column, split: ColumnSplit) -> Parts:
     return np.fromiter((part_of.get(plain(text), UNUSED) for text in texts), dtype=np.int8, count=len(texts))
 
 
-def _given(found: Assessment, table: Table, split: ColumnSplit, pointer: str) -> None:
-    parts = given_parts(table.columns[split.column], split)
-    where = f"{pointer}/split/column"
+def _given(found: Assessment, table: Table, split: ColumnSplit | FilesSplit, parts: Parts, pointer: str) -> None:
     for part in (TRAIN, TEST):
         if not (parts == part).any():
-            seen = sorted(set(table.columns[split.column].text()))[:EXAMPLES]
-            found.issues.append(
-                Issue(
-                    code="split.empty",
-                    detail=f"no usable row belongs to the {PART_NAMES[part]} part of {split.column!r}",
-                    pointer=where,
-                    hint=f"say which values mean it with split.values.{PART_NAMES[part]}",
-                    examples=tuple(seen),
-                )
-            )
+            found.issues.append(_empty_part(table, split, part, pointer))
             return
     found.parts = parts
     if split.group_by:
         groups = joint_values(table, split.group_by)
         found.issues += group_leaks(groups, parts, f"{pointer}/split/group_by")
+
+
+def _empty_part(table: Table, split: ColumnSplit | FilesSplit, part: int, pointer: str) -> Issue:
+    name = PART_NAMES[part]
+    if isinstance(split, FilesSplit):
+        detail = f"no row of {getattr(split, name)!r} can be used"
+        return Issue(code="split.empty", detail=detail, pointer=f"{pointer}/split/{name}")
+    return Issue(
+        code="split.empty",
+        detail=f"no usable row belongs to the {name} part of {split.column!r}",
+        pointer=f"{pointer}/split/column",
+        hint=f"say which values mean it with split.values.{name}",
+        examples=tuple(sorted(set(table.columns[split.column].text()))[:EXAMPLES]),
+    )
+
+
+def _hashed(found: Assessment, table: Table, spec: DatasetSpec, split: HashSplit, pointer: str) -> None:
+    column = spec.sample_id or table.id_column
+    if split.group_by:
+        names = joint_values(table, split.group_by)
+    elif column is not None and column in table.columns:
+        names = table.columns[column].text()
+    else:
+        return
+    fractions = (split.fractions.train, split.fractions.validation, split.fractions.test)
+    parts = hash_parts(names, fractions, split.seed)
+    empty = [PART_NAMES[part] for part in range(3) if fractions[part] > 0 and not (parts == part).any()]
+    if empty:
+        what = "groups" if split.group_by else "sample ids"
+        found.issues.append(
+            Issue(
+                code="split.empty",
+                detail=f"none of the {len(set(names))} {what} is hashed to the part {' or '.join(map(repr, empty))}",
+                pointer=f"{pointer}/split",
+                hint="with few of them take another split.seed or other fractions, or the method 'draw'",
+                count=len(set(names)),
+            )
+        )
+        return
+    found.parts = parts
 
 
 def _drawn(found: Assessment, table: Table, split: DrawSplit, labels: Targets, pointer: str) -> None:

@@ -7,9 +7,10 @@ a tar shard, a cell of a binary column.
 from __future__ import annotations
 
 import io
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Protocol, cast
 
 from core.data.problems import SampleError
 
@@ -70,3 +71,23 @@ def open_blob(blob: Blob, most_bytes: int) -> BinaryIO:
         return blob.open()
     except OSError as error:
         raise SampleError("file.missing", error.strerror or "it cannot be opened") from error
+
+
+@dataclass(frozen=True, slots=True)
+class LoosePath:
+    """A path that a source found in place of a file's bytes; where it leads is judged like any media path."""
+
+    text: str
+
+
+def media_cells(values: Iterable[object], missing: Iterable[bool]) -> list[str | Blob]:
+    """The cells of a media column: blobs, and paths as text (empty where there is nothing)."""
+    cells: list[str | Blob] = []
+    for value, gone in zip(values, missing, strict=True):
+        if gone or value is None:
+            cells.append("")
+        elif isinstance(value, LoosePath):
+            cells.append(value.text)
+        else:
+            cells.append(cast("Blob", value))
+    return cells

@@ -196,7 +196,7 @@ def _read_one(modality: Modality, where: str, survey: Survey, roots: Mapping[str
     assert survey.source is not None
     if not isinstance(modality, MediaModality):
         return read_modality(modality, survey.table)
-    cells = survey.table.columns[modality.column].text()
+    cells = survey.table.columns[modality.column].cells()
     located = locate_files(cells, survey.source.base, roots)
     issue = forbidden_issue(located, cells, survey.sample_ids, where)
     if issue is not None:

@@ -25,14 +25,14 @@ class Located:
 
 
 def locate_files(
-    cells: Sequence[str],
+    cells: Sequence[str | Blob],
     base: Path,
     roots: Mapping[str, Path],
     *,
     most: int | None = None,
     deadline: float | None = None,
 ) -> Located:
-    """Find each cell's file below the roots.
+    """Find each cell's file below the roots; a cell that is a file itself is taken as it is.
 
     `most` bounds how many files are looked for (an even sample of the rows), `deadline` (of `time.monotonic`) how
     long; the texts of all cells are judged in any case.
@@ -41,9 +41,12 @@ def locate_files(
     step = 1 if most is None or len(cells) <= most else -(-len(cells) // max(1, most))
     located = Located([None] * len(cells), complete=step == 1)
     for row, cell in enumerate(cells):
+        if not isinstance(cell, str):
+            located.blobs[row] = cell
+            continue
         text = cell.strip()
         if not text:
-            located.problems.append(RowProblem(row, "value.missing", "there is no path"))
+            located.problems.append(RowProblem(row, "value.missing", "there is no file"))
             continue
         if row % step or (deadline is not None and time.monotonic() > deadline):
             located.complete = False
@@ -62,12 +65,14 @@ def locate_files(
     return located
 
 
-def forbidden_issue(located: Located, cells: Sequence[str], samples: Sequence[str], pointer: str) -> Issue | None:
+def forbidden_issue(
+    located: Located, cells: Sequence[str | Blob], samples: Sequence[str], pointer: str
+) -> Issue | None:
     """One error for all refused paths of a column; it says nothing of what is at those places."""
     rows = located.forbidden
     if not rows:
         return None
-    shown = tuple(f"{samples[row]}: {_escaped(cells[row])}" for row in rows[:EXAMPLES])
+    shown = tuple(f"{samples[row]}: {_escaped(str(cells[row]))}" for row in rows[:EXAMPLES])
     return Issue(
         code="source.forbidden",
         detail=f"{len(rows)} paths are refused: they are not below a configured root ({shown[0]})",

@@ -10,18 +10,19 @@ from typing import Literal
 from core.data.table import ColumnHeader, ColumnKind
 from core.errors import Issue
 from core.spec.data import (
-    AudioModality,
+    ArraysSource,
     ColumnSplit,
     DatasetSpec,
     DrawSplit,
+    HashSplit,
     Holdout,
-    ImageModality,
+    ManifestSource,
+    MediaModality,
     Modality,
     TabularModality,
     TargetType,
     TextModality,
     TimeseriesModality,
-    VideoModality,
 )
 
 Role = Literal[
@@ -33,7 +34,7 @@ _SCALAR: tuple[ColumnKind, ...] = ("text", "number", "boolean")
 _ALLOWED: dict[Role, tuple[ColumnKind, ...]] = {
     "target": _SCALAR, "sample_id": _SCALAR, "split": _SCALAR, "stratify": _SCALAR, "group": _SCALAR,
     "labels": (*_SCALAR, "texts", "array"), "quantity": _SCALAR,
-    "path": ("text",), "number": _SCALAR, "category": _SCALAR, "series": ("array",), "vector": ("array",),
+    "path": ("text", "file"), "number": _SCALAR, "category": _SCALAR, "series": ("array",), "vector": ("array",),
     "words": _SCALAR,
 }  # fmt: skip
 _TARGET_ROLES: dict[TargetType, Role] = {
@@ -127,6 +128,16 @@ def schema_issues(spec: DatasetSpec, pointer: str = "#/dataset") -> list[Issue]:
                     examples=tuple(twice[:5]),
                 )
             )
+    no_ids = isinstance(spec.source, ManifestSource | ArraysSource) and spec.sample_id is None
+    if isinstance(spec.split, HashSplit) and not spec.split.group_by and no_ids:
+        issues.append(
+            Issue(
+                code="split.no_id",
+                detail="there is nothing to hash: the rows have no names and no groups",
+                pointer=f"{pointer}/split",
+                hint="set sample_id, or split.group_by, to the column whose value decides a row's part",
+            )
+        )
     return issues
 
 

@@ -9,10 +9,14 @@ every stratum that has one row for each part; of one that has fewer, train has t
 from can be measured in no other part either. With groups it is greedy: from the largest group to the smallest (equal
 ones in seeded order), each goes where it fills most of what the part still lacks of its strata, counted as shares of
 each stratum, so that rare ones weigh as much as common ones. A part never stays empty while there are enough groups.
+
+`hash_parts` draws nothing: a row's part follows from the hash of its name alone, whatever other rows there are.
 """
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -22,6 +26,8 @@ from core.data.table import Mask, Rows
 
 TRAIN, VALIDATION, TEST, UNUSED = 0, 1, 2, -1
 PART_NAMES = ("train", "validation", "test")
+PART_COLUMN = "(part)"
+"""The column of a table that holds each row's part where the source gives it; no column of a source is called so."""
 Codes = NDArray[np.int64]
 Parts = NDArray[np.int8]
 
@@ -55,6 +61,23 @@ def draw_parts(strata: Codes, groups: Codes | None, fractions: tuple[float, floa
     if groups is None or units == len(strata):
         return _draw_rows(strata, wanted, seed)
     return _draw_groups(strata, groups, wanted, seed)
+
+
+def hash_parts(names: Sequence[str], fractions: tuple[float, float, float], seed: int) -> Parts:
+    """The part of each name: its BLAKE2b hash, keyed by the seed, as a number in 0..1, cut at the fractions.
+
+    The first 8 bytes count, big-endian; these are fixed for ever, as is the order train, validation, test.
+    """
+    key = f"gblend.split.{seed}".encode()
+    part_of: dict[str, int] = {}
+    for name in set(names):
+        digest = hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8, key=key).digest()
+        place = int.from_bytes(digest, "big") / 2**64
+        if place < fractions[0]:
+            part_of[name] = TRAIN
+        else:
+            part_of[name] = VALIDATION if place < fractions[0] + fractions[1] else TEST
+    return np.fromiter((part_of[name] for name in names), dtype=np.int8, count=len(names))
 
 
 def draw_holdout(labels: Codes, groups: Codes | None, fraction: float, seed: int) -> Mask:

@@ -12,7 +12,7 @@ from core.data.split import PART_NAMES, TEST, TRAIN, UNUSED, VALIDATION, Codes, 
 from core.data.table import Mask, Rows, Table
 from core.data.targets import Labels, Targets
 from core.errors import Issue, Severity
-from core.spec.data import ColumnSplit, DatasetSpec
+from core.spec.data import ColumnSplit, DatasetSpec, FilesSplit
 
 
 def too_small(strata: Codes, names: tuple[str, ...], needed: int, pointer: str) -> list[Issue]:
@@ -150,20 +150,19 @@ def listed(columns: tuple[str, ...]) -> str:
 
 def sample_id_issues(table: Table, spec: DatasetSpec, parts: Parts | None, pointer: str) -> list[Issue]:
     """Ids that are missing, on two rows, or on two sides of a given split."""
-    if spec.sample_id is None or spec.sample_id not in table.columns:
+    name = spec.sample_id or table.id_column
+    if name is None or name not in table.columns:
         return []
-    where = f"{pointer}/sample_id"
-    column = table.columns[spec.sample_id]
+    where = f"{pointer}/sample_id" if spec.sample_id is not None else f"{pointer}/source/uri"
+    column = table.columns[name]
     issues: list[Issue] = []
     if column.missing.any():
         count = int(column.missing.sum())
         issues.append(
-            Issue(
-                code="sample_id.missing", detail=f"{count} rows have no {spec.sample_id!r}", pointer=where, count=count
-            )
+            Issue(code="sample_id.missing", detail=f"{count} rows have no {name!r}", pointer=where, count=count)
         )
     ids = column.text()
-    given = parts if isinstance(spec.split, ColumnSplit) else None
+    given = parts if isinstance(spec.split, ColumnSplit | FilesSplit) else None
     leaking = {} if given is None else _on_several_sides(ids, given)
     issues += _leak_issue(leaking, "sample", where)
     twice = [sample for sample, count in Counter(ids).items() if count > 1 and sample and sample not in leaking]

@@ -12,8 +12,8 @@ from core.data.assessment import given_parts
 from core.data.problems import EXAMPLES, RowProblems
 from core.data.references import Reference, header_issue, modality_references, references, schema_issues, shape_issue
 from core.data.sources import Limits, Source, open_source
-from core.data.split import UNUSED
-from core.data.table import Rows, Table
+from core.data.split import PART_COLUMN, UNUSED, Parts
+from core.data.table import Column, ColumnHeader, Rows, Table
 from core.data.targets import target_problems
 from core.errors import GblendError, Issue, Severity
 from core.spec.data import ColumnSplit, DatasetSpec, Holdout, OnBadSample
@@ -52,16 +52,25 @@ def take_survey(
 ) -> Survey:
     """Open the source, check every column that the spec names, read the rows. Never raises for bad data.
 
-    With `arrays` False, list and array columns (but for the target) are judged by their headers alone and not loaded.
+    With `arrays` False, columns that the source calls costly (lists, arrays, media in cells; but for the target) are
+    judged by their headers alone and not loaded.
     """
     survey = Survey(schema_issues(spec, pointer))
     mentions = references(spec, holdout, pointer, holdout_pointer)
     wanted = {mention.column for mention in mentions}
     try:
-        source = open_source(spec.source, roots, wanted=wanted, limits=limits, pointer=f"{pointer}/source")
+        source = open_source(
+            spec.source,
+            roots,
+            wanted=wanted,
+            limits=limits,
+            split=spec.split,
+            pointer=f"{pointer}/source",
+            split_pointer=f"{pointer}/split",
+        )
         good = _check_headers(survey, spec, mentions, source, pointer)
-        load = {name for name in good if arrays or source.headers[name].kind != "array" or name == spec.target.column}
-        table = source.read(sorted(load))
+        load = {name for name in good if arrays or name not in source.costly or name == spec.target.column}
+        table = source.read(sorted(load if source.id_column is None else load | {source.id_column}))
     except GblendError as error:
         survey.issues += [replace(issue, pointer=issue.pointer or f"{pointer}/source/uri") for issue in error.issues]
         return survey
@@ -127,8 +136,16 @@ def _usable(spec: DatasetSpec, good: set[str]) -> frozenset[str]:
     )
 
 
+def _with_parts(table: Table, parts: Parts) -> Table:
+    """The table with one more column: the part of each row, as the source gives it."""
+    column = Column(ColumnHeader("number", "int8"), parts, np.zeros(table.rows, dtype=np.bool_))
+    return replace(table, columns={**table.columns, PART_COLUMN: column})
+
+
 def _choose_rows(survey: Survey, table: Table, spec: DatasetSpec, pointer: str) -> None:
     survey.rows = np.arange(table.rows, dtype=np.int64)
+    if survey.source is not None and survey.source.parts is not None:
+        table = _with_parts(table, survey.source.parts)
     if isinstance(spec.split, ColumnSplit) and spec.split.column in table.columns:
         column = table.columns[spec.split.column]
         unused = given_parts(column, spec.split) == UNUSED
@@ -150,8 +167,9 @@ def _choose_rows(survey: Survey, table: Table, spec: DatasetSpec, pointer: str) 
             table = table.take(survey.rows)
     survey.table = table
     survey.sample_ids = tuple(map(str, survey.rows.tolist()))
-    if spec.sample_id is not None and spec.sample_id in table.columns:
-        ids = table.columns[spec.sample_id].text()
+    named = spec.sample_id or table.id_column
+    if named is not None and named in table.columns:
+        ids = table.columns[named].text()
         survey.sample_ids = tuple(name or number for name, number in zip(ids, survey.sample_ids, strict=True))
     if spec.target.column in table.columns:
         column = table.columns[spec.target.column]

@@ -9,6 +9,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from core.data.blobs import Blob, media_cells
+
 ColumnKind = Literal["text", "number", "boolean", "array", "texts", "file", "unsupported"]
 Rows = NDArray[np.int64]
 Mask = NDArray[np.bool_]
@@ -33,7 +35,8 @@ class Column:
 
     `values`: text is an object array of `str`; numbers and booleans are one-dimensional; an array column is numeric
     `[rows, ...]`, or an object array of numeric arrays where lengths differ; a column of lists of texts is an object
-    array of tuples; a column of files holds a `core.data.blobs.Blob` or None. `missing` marks nulls and empty texts.
+    array of tuples; a column of files an object array of `core.data.blobs.Blob` or `LoosePath`, or None. `missing`
+    marks nulls and empty texts.
     """
 
     header: ColumnHeader
@@ -47,6 +50,10 @@ class Column:
     def text(self) -> list[str]:
         """Every value as text; missing ones are empty. `7` and `7.0` are both `7`; booleans are `true`, `false`."""
         return ["" if gone else label_text(value) for value, gone in zip(self.values, self.missing, strict=True)]
+
+    def cells(self) -> list[str | Blob]:
+        """The cells of a media column: paths as text (empty where there is none), or the files themselves."""
+        return media_cells(self.values, self.missing.tolist()) if self.header.kind == "file" else list(self.text())
 
     def numbers(self) -> tuple[NDArray[np.float64], Mask]:
         """Every value as a number (NaN where missing), and a mask of the values that are no numbers."""
@@ -73,10 +80,12 @@ class Table:
 
     columns: Mapping[str, Column]
     rows: int
+    id_column: str | None = None
+    """A column that names the rows where the source has names of its own (files, members of a shard)."""
 
     def take(self, rows: Rows) -> Table:
         """Only these rows, in this order."""
-        return Table({name: column.take(rows) for name, column in self.columns.items()}, len(rows))
+        return Table({name: column.take(rows) for name, column in self.columns.items()}, len(rows), self.id_column)
 
 
 def text_column(values: list[str], dtype: str = "string") -> Column:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from core.data.assessment import Assessment, assess
+from core.data.blobs import Blob
 from core.data.media import forbidden_issue, locate_files
 from core.data.modalities import is_media, read_modality
 from core.data.modalities.base import Raw
@@ -118,15 +119,17 @@ def _check_media(
     return complete
 
 
-def cells_of(modality: Modality, survey: Survey) -> Sequence[str]:
-    """The paths that a media column holds, as text."""
+def cells_of(modality: Modality, survey: Survey) -> Sequence[str | Blob]:
+    """What a media column holds: paths as text, or files."""
     assert survey.table is not None
     assert isinstance(modality, MediaModality)
-    return survey.table.columns[modality.column].text()
+    return survey.table.columns[modality.column].cells()
 
 
 def _has_files(modality: Modality, survey: Survey) -> bool:
-    return is_media(modality) and modality.name in survey.usable
+    assert survey.table is not None
+    loaded = not isinstance(modality, TabularModality) and modality.column in survey.table.columns
+    return is_media(modality) and loaded and modality.name in survey.usable
 
 
 def _check_tables(survey: Survey, spec: DatasetSpec, pointer: str) -> list[_Table]:

@@ -8,6 +8,9 @@ from core.spec.data import (
     DatasetSpec,
     DrawSplit,
     EmbeddingModality,
+    FilesSplit,
+    FolderSource,
+    HashSplit,
     Holdout,
     ImageModality,
     ManifestSource,
@@ -15,6 +18,7 @@ from core.spec.data import (
     TabularModality,
     TimeseriesModality,
     VideoModality,
+    WebDatasetSource,
 )
 from core.spec.job import JobSpec, canonical_json
 from core.spec.recipe import (
@@ -41,7 +45,10 @@ __all__ = [
     "EmbeddingModality",
     "EnsembleBlending",
     "EqualBlending",
+    "FilesSplit",
     "FixedBlending",
+    "FolderSource",
+    "HashSplit",
     "Holdout",
     "ImageModality",
     "JobSpec",
@@ -58,5 +65,6 @@ __all__ = [
     "UncertaintyBlending",
     "UnimodalBlending",
     "VideoModality",
+    "WebDatasetSource",
     "canonical_json",
 ]

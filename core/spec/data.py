@@ -1,5 +1,7 @@
 """The data-set part of a job spec: where the rows are, what the target is, which modalities there are, how to split.
 
+Sources and splits have their own files, `core.spec.sources` and `core.spec.split`; this one gives their names too.
+
 The words are those of Ludwig's input features, AutoGluon's column types and Hugging Face's splits.
 """
 
@@ -17,38 +19,25 @@ from core.spec.base import (
     Bool,
     ColumnName,
     Float,
-    Fraction,
     Int,
     Name,
     Positive,
-    Seed,
     SpecModel,
-    Uri,
     misplaced,
 )
-
-
-class ManifestSource(SpecModel):
-    """A table with one row per sample; media columns hold paths relative to `base_uri`."""
-
-    type: Literal["manifest"] = "manifest"
-    uri: Uri
-    """Where the table is: `data://...`, below a root that the operator configured."""
-    format: Literal["csv", "tsv", "jsonl", "parquet"] | None = None
-    """Taken from the file's extension when left out."""
-    base_uri: Uri | None = None
-    """What media paths are relative to; the manifest's own folder when left out."""
-
-
-class ArraysSource(SpecModel):
-    """One NumPy `.npz` whose arrays share their first axis (the samples). Object arrays are refused."""
-
-    type: Literal["arrays"] = "arrays"
-    uri: Uri
-
-
-Source = Annotated[ManifestSource | ArraysSource, Field(discriminator="type")]
-
+from core.spec.sources import ArraysSource as ArraysSource
+from core.spec.sources import FolderSource as FolderSource
+from core.spec.sources import ManifestSource as ManifestSource
+from core.spec.sources import Source as Source
+from core.spec.sources import WebDatasetSource as WebDatasetSource
+from core.spec.split import ColumnSplit as ColumnSplit
+from core.spec.split import DrawSplit as DrawSplit
+from core.spec.split import FilesSplit as FilesSplit
+from core.spec.split import Fractions as Fractions
+from core.spec.split import HashSplit as HashSplit
+from core.spec.split import Holdout as Holdout
+from core.spec.split import Split as Split
+from core.spec.split import SplitValues as SplitValues
 
 TargetType = Literal["multiclass", "binary", "multilabel", "regression"]
 
@@ -253,65 +242,6 @@ Modality = Annotated[
     | TextModality,
     Field(discriminator="type"),
 ]
-
-
-class SplitValues(SpecModel):
-    """Which values of the split column mean which part; compared as text. An empty tuple: the part does not exist."""
-
-    train: tuple[str, ...] = ("train", "training")
-    validation: tuple[str, ...] = ("validation", "valid", "val", "dev")
-    test: tuple[str, ...] = ("test", "testing")
-
-
-class ColumnSplit(SpecModel):
-    """The split is given by a column."""
-
-    method: Literal["column"] = "column"
-    column: ColumnName
-    values: SplitValues = SplitValues()
-    group_by: tuple[ColumnName, ...] = ()
-    """Columns whose joint value must stay on one side; a group on both is the error `split.leak`."""
-
-
-class Fractions(SpecModel):
-    """Parts of the whole; they sum to 1. A validation fraction of 0 leaves the part out."""
-
-    train: Fraction = 0.7
-    validation: Annotated[Float, Field(ge=0.0, lt=1.0)] = 0.15
-    test: Fraction = 0.15
-
-    @model_validator(mode="after")
-    def _sums_to_one(self) -> Fractions:
-        total = self.train + self.validation + self.test
-        if abs(total - 1.0) > 1e-6:
-            raise ValueError(f"the fractions sum to {total:g}; they must sum to 1")
-        return self
-
-
-class DrawSplit(SpecModel):
-    """The split is drawn with a seed, stratified and group-aware."""
-
-    method: Literal["draw"] = "draw"
-    fractions: Fractions = Fractions()
-    stratify_by: ColumnName | Literal[False] | None = None
-    """A column whose proportions every part keeps. Left out: the target; `false`: draw without stratifying."""
-    group_by: tuple[ColumnName, ...] = ()
-    """Columns whose joint value (a speaker, a patient) is never on two sides."""
-    seed: Seed = 0
-
-
-Split = Annotated[ColumnSplit | DrawSplit, Field(discriminator="method")]
-
-
-class Holdout(SpecModel):
-    """V: the part of *train* that is held out to measure generalisation. Never the validation or the test part."""
-
-    fraction: Annotated[Float, Field(gt=0.0, le=0.5)] = 0.15
-    """Share of the training rows; with groups, whole groups are taken, at least one, until it is reached."""
-    group_by: tuple[ColumnName, ...] | None = None
-    """Group columns; left out: those of the split. An empty list draws V at random on purpose."""
-    seed: Seed | None = None
-    """Left out: the job's seed."""
 
 
 class OnBadSample(SpecModel):

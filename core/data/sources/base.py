@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from core.data.split import Parts
 from core.data.table import Column, ColumnHeader, Table
 from core.errors import DataError, Issue
 
@@ -21,6 +22,8 @@ class Limits:
     array_bytes: int = 4 * 2**30
     """Uncompressed size of what is read from a parquet or npz file."""
     rows: int = 10_000_000
+    files: int = 1_000_000
+    """Files of a folder, or members of a data set's shards."""
 
 
 class Source(ABC):
@@ -32,6 +35,14 @@ class Source(ABC):
         """The folder that media paths are relative to."""
         self.headers = headers
         self.rows = rows
+        self.id_column: str | None = None
+        """The column that names the rows, where the source has names of its own."""
+        self.files: tuple[Path, ...] = (path,)
+        """The files (or the one folder) that hold the rows."""
+        self.parts: Parts | None = None
+        """The part of each row, where the source gives it."""
+        self.costly: frozenset[str] = frozenset(name for name, header in headers.items() if header.kind == "array")
+        """Columns that are loaded only where their contents are looked at."""
 
     @abstractmethod
     def read(self, names: Collection[str]) -> Table:
@@ -45,7 +56,7 @@ class Source(ABC):
     def _table(self, columns: Mapping[str, Column]) -> Table:
         if any(len(column.values) != self.rows for column in columns.values()):
             raise source_error("source.malformed", f"the columns do not have the {self.rows} rows that the header says")
-        return Table(columns, self.rows)
+        return Table(columns, self.rows, self.id_column)
 
 
 def source_error(

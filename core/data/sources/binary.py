@@ -28,7 +28,7 @@ class ParquetSource(Source):
     def __init__(self, path: Path, base: Path, limits: Limits) -> None:
         import pyarrow.parquet as pq
 
-        with _damage_named("parquet"):
+        with damage_named("parquet"):
             self._file = pq.ParquetFile(path)
             schema = self._file.schema_arrow
         rows = self._file.metadata.num_rows
@@ -42,7 +42,7 @@ class ParquetSource(Source):
     def read(self, names: Collection[str]) -> Table:
         """See `Source.read`."""
         keep = [name for name in names if name in self.headers and self.headers[name].kind != "unsupported"]
-        with _damage_named("parquet"):
+        with damage_named("parquet"):
             return self._table(self._load(keep))
 
     def _load(self, names: list[str]) -> dict[str, Column]:
@@ -71,7 +71,7 @@ class NpzSource(Source):
     """A NumPy `.npz`. Object arrays are refused: nothing is ever unpickled."""
 
     def __init__(self, path: Path, base: Path, wanted: Collection[str], limits: Limits) -> None:
-        with _damage_named("npz"), zipfile.ZipFile(path) as archive:
+        with damage_named("npz"), zipfile.ZipFile(path) as archive:
             members = {info.filename[:-4]: info for info in archive.infolist() if info.filename.endswith(".npy")}
             if len(members) > _MOST_ARRAYS:
                 raise ValueError(f"it holds {len(members)} arrays")
@@ -79,7 +79,7 @@ class NpzSource(Source):
         if not members:
             raise source_error("source.empty", "the npz holds no arrays")
         used = {name: shape for name, (_, shape) in headers.items() if name in set(wanted)}
-        rows = _common_rows(used or {name: shape for name, (_, shape) in headers.items()})
+        rows = common_rows(used or {name: shape for name, (_, shape) in headers.items()})
         size = sum(members[name].file_size for name in used)
         if size > limits.array_bytes or rows > limits.rows:
             raise source_error(
@@ -92,7 +92,7 @@ class NpzSource(Source):
     def read(self, names: Collection[str]) -> Table:
         """See `Source.read`."""
         keep = [name for name in names if name in self.headers and self.headers[name].kind != "unsupported"]
-        with _damage_named("npz"), np.load(self.path, allow_pickle=False) as arrays:
+        with damage_named("npz"), np.load(self.path, allow_pickle=False) as arrays:
             return self._table({name: self._column(name, arrays[name]) for name in keep})
 
     def _column(self, name: str, values: NDArray[Any]) -> Column:
@@ -109,7 +109,7 @@ class NpzSource(Source):
 def _npy_header(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> tuple[ColumnHeader, tuple[int, ...]]:
     """Kind and shape from the member's first bytes; its declared size must be its real one."""
     with archive.open(info) as member:
-        shape, dtype = _read_npy_header(member)
+        shape, dtype = read_npy_header(member)
         start = member.tell()
     if dtype.hasobject:
         raise source_error(
@@ -134,14 +134,14 @@ def _npy_kind(dtype: np.dtype[Any], shape: tuple[int, ...]) -> ColumnKind:
     return "boolean" if dtype.kind == "b" else "number"
 
 
-def _read_npy_header(member: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+def read_npy_header(member: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
     version = npy.read_magic(member)
     read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
     shape, _, dtype = read(member)
     return shape, dtype
 
 
-def _common_rows(shapes: dict[str, tuple[int, ...]]) -> int:
+def common_rows(shapes: dict[str, tuple[int, ...]]) -> int:
     lengths = {name: shape[0] for name, shape in shapes.items() if shape}
     if len(set(lengths.values())) > 1:
         raise source_error(
@@ -171,17 +171,17 @@ def _plain(values: Any) -> Any:
 
 
 @contextmanager
-def _damage_named(kind: str) -> Iterator[None]:
+def damage_named(kind: str) -> Iterator[None]:
     """Turns whatever a damaged file makes its reader raise into `source.malformed`."""
     try:
         yield
     except DataError:
         raise
     except Exception as error:  # zip, zlib, ast, struct, Unicode, Arrow: damaged bytes raise from all of them
-        raise _unreadable(kind, error) from error
+        raise unreadable(kind, error) from error
 
 
-def _unreadable(kind: str, error: Exception) -> DataError:
+def unreadable(kind: str, error: Exception) -> DataError:
     # An OSError's own text holds the absolute path, which is nobody's business; its strerror does not.
     text = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
     first = text.splitlines()[0]

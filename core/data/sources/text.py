@@ -6,13 +6,13 @@ import codecs
 import csv
 import io
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from core.data.sources.arrow import column_of, header_of
 from core.data.sources.base import Limits, Source, source_error
-from core.data.table import ColumnHeader, Table
+from core.data.table import Column, ColumnHeader, Table
 from core.errors import DataError
 
 _EXAMPLES = 5
@@ -41,35 +41,46 @@ class JsonLinesSource(Source):
     """One JSON object per line."""
 
     def __init__(self, path: Path, base: Path, wanted: Collection[str], limits: Limits) -> None:
-        import pyarrow as pa
-
         records, names = _records(_bytes_of(path, limits))
         if not records:
             raise source_error("source.empty", "the manifest has no rows", hint="write one JSON object per line")
-        keep = [name for name in names if name in set(wanted)]
-        self._columns: dict[str, Any] = {}
-        mixed: list[str] = []
-        for name in keep:
-            try:
-                self._columns[name] = pa.array([record.get(name) for record in records])
-            except (pa.ArrowException, ValueError, TypeError, OverflowError):
-                mixed.append(name)
-        if mixed:
-            raise source_error(
-                "source.malformed",
-                f"columns mix several types: {', '.join(map(repr, mixed))}",
-                hint="give every line the same type: all numbers, all texts, or all lists of numbers",
-                count=len(mixed),
-                examples=tuple(mixed[:_EXAMPLES]),
-            )
-        headers = {name: ColumnHeader("text", "json") for name in names}
-        headers.update({name: header_of(column.type) for name, column in self._columns.items()})
+        self._columns, headers = columns_of_records(records, names, wanted)
         super().__init__(path, base, headers, len(records))
 
     def read(self, names: Collection[str]) -> Table:
         """See `Source.read`."""
-        usable = [name for name in names if name in self._columns and self.headers[name].kind != "unsupported"]
-        return self._table({name: column_of(self._columns[name]) for name in usable})
+        return self._table({name: self._columns[name] for name in names if name in self._columns})
+
+
+def columns_of_records(
+    records: Sequence[Mapping[str, Any]], names: Sequence[str], wanted: Collection[str]
+) -> tuple[dict[str, Column], dict[str, ColumnHeader]]:
+    """The wanted columns of JSON objects (those of a supported type), and the headers of all."""
+    import pyarrow as pa
+
+    columns: dict[str, Column] = {}
+    headers = {name: ColumnHeader("text", "json") for name in names}
+    mixed: list[str] = []
+    for name in names:
+        if name not in wanted:
+            continue
+        try:
+            values = pa.array([record.get(name) for record in records])
+        except (pa.ArrowException, ValueError, TypeError, OverflowError):
+            mixed.append(name)
+            continue
+        headers[name] = header_of(values.type)
+        if headers[name].kind not in ("unsupported", "file"):
+            columns[name] = column_of(values)
+    if mixed:
+        raise source_error(
+            "source.malformed",
+            f"columns mix several types: {', '.join(map(repr, mixed))}",
+            hint="give every line the same type: all numbers, all texts, or all lists of numbers",
+            count=len(mixed),
+            examples=tuple(mixed[:_EXAMPLES]),
+        )
+    return columns, headers
 
 
 def _bytes_of(path: Path, limits: Limits) -> bytes:

@@ -234,7 +234,7 @@ def test_missing_files_are_counted_with_five_examples(roots: Roots, rows: list[d
     assert (missing.severity, missing.pointer) == ("error", "#/dataset/modalities/0/column")
     assert (missing.count, missing.sample) == (7, "clip-00")
     assert missing.examples == tuple(f"clip-0{index}: there is no file '{index}.wav'" for index in range(5))
-    assert only(issues, "value.missing").examples == ("clip-23: there is no path",)
+    assert only(issues, "value.missing").examples == ("clip-23: there is no file",)
 
 
 def test_forbidden_paths_in_a_manifest(roots: Roots, rows: list[dict[str, Any]]) -> None:

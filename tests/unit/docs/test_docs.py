@@ -64,7 +64,7 @@ def test_every_server_command_is_in_the_readme_or_the_manual() -> None:
     "page",
     [
         *("README.md", "examples/README.md", "docs/architecture.md", "docs/method.md", "docs/operations.md"),
-        "docs/reliability.md",
+        *("docs/reliability.md", "docs/sources.md"),
     ],
 )
 def test_links_to_files_lead_somewhere(page: str) -> None:
