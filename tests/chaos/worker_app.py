@@ -10,6 +10,7 @@ without fence, without the journal's counter, for a database without unique keys
 
 from __future__ import annotations
 
+import inspect
 import os
 import signal
 import sys
@@ -69,7 +70,7 @@ def _hold() -> None:
 
 
 def _around(owner: type, name: str, label: str) -> None:
-    original = owner.__dict__[name]
+    original = inspect.getattr_static(owner, name)
     function = original.__func__ if isinstance(original, classmethod) else original
 
     def wrapped(*arguments: Any, **named: Any) -> Any:

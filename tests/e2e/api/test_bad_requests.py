@@ -70,7 +70,13 @@ def _changed(path: str, value: Any) -> dict[str, Any]:
         ),
         ("dataset/modalities/1/columns", ..., "spec.missing_field", "#/dataset/modalities/1/columns", None),
         ("dataset", ..., "spec.missing_field", "#/dataset", "source, target, modalities, split"),
-        ("dataset/source/type", ..., "spec.missing_field", "#/dataset/source/type", "one of arrays, manifest"),
+        (
+            "dataset/source/type",
+            ...,
+            "spec.missing_field",
+            "#/dataset/source/type",
+            "one of arrays, folder, manifest, webdataset",
+        ),
         (
             "dataset/modalities/0/type",
             "tabluar",
