@@ -43,7 +43,7 @@ _TARGET_ROLES: dict[TargetType, Role] = {
 _WANTED: dict[Role, str] = {
     "labels": "lists of labels, texts or an array of 0 and 1",
     "quantity": "numbers",
-    "path": "paths of files (text)",
+    "path": "paths of files (text) or files (binary)",
     "series": "lists (or lists of lists) of numbers",
     "vector": "lists of numbers",
 }

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from core.data.blobs import Blob, BytesBlob, LoosePath
 from core.data.table import Column, ColumnHeader, ColumnKind, text_column
 
 
@@ -33,7 +34,7 @@ def kind_of(arrow_type: Any) -> ColumnKind:
         return "array" if kind_of(inner) in ("number", "boolean") else "unsupported"
     if types.is_null(arrow_type):
         return "text"
-    return "unsupported"
+    return "file" if _is_binary(arrow_type) or _is_file_struct(arrow_type) else "unsupported"
 
 
 def header_of(arrow_type: Any) -> ColumnHeader:
@@ -47,10 +48,16 @@ def column_of(values: Any) -> Column:
     import pyarrow.compute as pc
 
     header = header_of(values.type)
-    if isinstance(values, pa.ChunkedArray):
+    if isinstance(values, pa.ChunkedArray) and pa.types.is_dictionary(values.type):
         values = values.combine_chunks()
     if pa.types.is_dictionary(values.type):
+        if header.kind in ("text", "file") and len(values.dictionary):
+            return _shared(column_of(values.dictionary), values.indices, header)
         values = values.dictionary_decode()
+    if header.kind == "file":  # chunks stay: offsets of 32 bits do not reach over 2 GiB
+        return _column_of_files(values, header)
+    if isinstance(values, pa.ChunkedArray):
+        values = values.combine_chunks()
     if header.kind == "text":
         if not pa.types.is_string(values.type):
             values = values.cast(pa.string())
@@ -66,6 +73,33 @@ def column_of(values: Any) -> Column:
     if numbers.dtype.kind == "f":
         missing = missing | np.isnan(numbers)
     return Column(header, numbers, missing)
+
+
+def _shared(pool: Column, codes: Any, header: ColumnHeader) -> Column:
+    """A column of a dictionary's values. Rows that are alike share one object, so that nothing unfolds in memory."""
+    import pyarrow.compute as pc
+
+    gone = np.asarray(codes.is_null().to_numpy(zero_copy_only=False), dtype=np.bool_)
+    places = pc.fill_null(codes, 0).to_numpy(zero_copy_only=False)
+    values = pool.values[places]
+    values[gone] = "" if header.kind == "text" else None
+    return Column(header, values, gone | pool.missing[places])
+
+
+def _column_of_files(values: Any, header: ColumnHeader) -> Column:
+    """Object array with one file per row: bytes as they are, or where there are none, the path beside them."""
+    out = np.empty(len(values), dtype=object)
+    for row, value in enumerate(values):
+        out[row] = _file_of(value.as_py())
+    missing = np.fromiter((value is None for value in out), dtype=np.bool_, count=len(out))
+    return Column(header, out, missing)
+
+
+def _file_of(value: Any) -> Blob | LoosePath | None:
+    content, path = (value.get("bytes"), value.get("path")) if isinstance(value, dict) else (value, None)
+    if content is not None:
+        return BytesBlob(content)
+    return LoosePath(path) if path is not None and path.strip() else None
 
 
 def _rows_of_texts(values: Any) -> np.ndarray[Any, np.dtype[Any]]:
@@ -132,3 +166,20 @@ def _is_list(arrow_type: Any) -> bool:
         or types.is_list_view(arrow_type)
         or types.is_large_list_view(arrow_type)
     )
+
+
+def _is_binary(arrow_type: Any) -> bool:
+    import pyarrow as pa
+
+    types = pa.types
+    return bool(types.is_binary(arrow_type) or types.is_large_binary(arrow_type) or types.is_binary_view(arrow_type))
+
+
+def _is_file_struct(arrow_type: Any) -> bool:
+    """`{bytes, path}`, the way in which Hugging Face's `datasets` stores images and sounds in Parquet and Arrow."""
+    import pyarrow as pa
+
+    if not pa.types.is_struct(arrow_type):
+        return False
+    inner = {field.name: field.type for field in arrow_type}
+    return set(inner) == {"bytes", "path"} and _is_binary(inner["bytes"]) and kind_of(inner["path"]) == "text"

@@ -20,6 +20,8 @@ from core.errors import DataError
 
 _MOST_ARRAYS = 10_000
 _BATCH_ROWS = 16_384
+_BATCH_FILES = 64
+"""Fewer at once where cells hold files, which are large: memory is judged after every batch."""
 
 
 class ParquetSource(Source):
@@ -38,6 +40,7 @@ class ParquetSource(Source):
             raise source_error("source.too_large", f"the manifest has {rows} rows; at most {limits.rows} are read")
         self._limits = limits
         super().__init__(path, base, {field.name: header_of(_storage(field.type)) for field in schema}, rows)
+        self.costly |= {name for name, header in self.headers.items() if header.kind == "file"}
 
     def read(self, names: Collection[str]) -> Table:
         """See `Source.read`."""
@@ -56,7 +59,9 @@ class ParquetSource(Source):
         if not names:
             return {}
         batches, size = [], 0
-        for batch in self._file.iter_batches(batch_size=_BATCH_ROWS, columns=names, use_threads=False):
+        files = any(self.headers[name].kind == "file" for name in names)
+        at_once = min(_BATCH_ROWS, _BATCH_FILES) if files else _BATCH_ROWS
+        for batch in self._file.iter_batches(batch_size=at_once, columns=names, use_threads=False):
             batches.append(batch)
             size += batch.nbytes
             if size > self._limits.array_bytes:

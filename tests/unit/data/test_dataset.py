@@ -15,6 +15,7 @@ import soundfile
 
 from core.data.dataset import PreparedData, prepare
 from core.data.modalities import decode_sample
+from core.data.validation import check
 from core.errors import DataError
 from tests.unit.data.builders import (
     clip_spec,
@@ -186,6 +187,39 @@ def test_lists_of_a_parquet(roots: Roots) -> None:
     data = prepare(job(spec), roots)
     longest = max(1 + row % 3 for row in data.split.train.tolist())
     assert {name: info.shape for name, info in data.modalities.items()} == {"imu": (longest, 2), "vector": (2,)}
+
+
+def test_files_in_the_cells_of_a_parquet_are_read_as_files_beside_it(roots: Roots, rows: Rows) -> None:
+    """Sounds as bytes, pictures as `{bytes, path}`, every second of them by its path."""
+    beside = of_clips(roots, rows)
+    folder = roots["data"] / "clips"
+    table: dict[str, Any] = {key: [row[key] for row in rows] for key in ("id", "label", "speaker", "split")}
+    table["sound"] = [(folder / row["sound"]).read_bytes() for row in rows]
+    table["picture"] = [
+        {"bytes": None if index % 2 else (folder / row["picture"]).read_bytes(), "path": row["picture"]}
+        for index, row in enumerate(rows)
+    ]
+    pq.write_table(pa.table(table), folder / "manifest.parquet")
+    spec = job(clip_spec(source={"type": "manifest", "uri": "data://clips/manifest.parquet"}))
+    assert check(spec.dataset, spec.holdout, roots) == []
+    data = prepare(spec, roots)
+    everything = np.arange(len(rows))
+    for name, values in data.batch(everything).items():
+        assert np.array_equal(values, beside.batch(everything)[name]), name
+
+
+def test_paths_in_the_cells_of_a_parquet_are_judged_like_all_paths(roots: Roots, rows: Rows) -> None:
+    folder = roots["data"] / "clips"
+    table: dict[str, Any] = {key: [row[key] for row in rows] for key in ("id", "label", "speaker", "split", "sound")}
+    paths = ["../../etc/passwd" if index == 3 else row["picture"] for index, row in enumerate(rows)]
+    kind = pa.struct({"bytes": pa.binary(), "path": pa.string()})
+    table["picture"] = pa.array([{"bytes": None, "path": path} for path in paths], kind)
+    pq.write_table(pa.table(table), folder / "manifest.parquet")
+    spec = job(clip_spec(source={"type": "manifest", "uri": "data://clips/manifest.parquet"}))
+    error = failure(lambda: prepare(spec, roots))
+    assert [(issue.code, issue.count) for issue in error.issues if issue.severity == "error"] == [
+        ("source.forbidden", 1)
+    ]
 
 
 # the split of prepared data

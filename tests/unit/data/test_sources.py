@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from core.data.blobs import BytesBlob
 from core.data.sources import Limits, Source, open_source
 from core.data.table import Table
 from core.errors import DataError, Issue, SpecError
@@ -236,6 +237,63 @@ def test_parquet_in_several_batches(roots: Roots, monkeypatch: pytest.MonkeyPatc
     read = parquet(roots, {"a": [str(i % 4) for i in range(10)], "x": list(range(10))}).read(["a", "x"])
     assert read.columns["a"].text() == [str(i % 4) for i in range(10)]
     assert read.columns["x"].values.tolist() == list(range(10))
+
+
+@pytest.mark.parametrize("kind", [pa.binary(), pa.large_binary(), pa.binary_view()])
+def test_parquet_cells_that_are_files(roots: Roots, kind: pa.DataType) -> None:
+    source = parquet(roots, {"a": pa.array([b"one", None, b""], kind), "x": [1, 2, 3]})
+    assert source.headers["a"].kind == "file"
+    assert source.costly == {"a"}
+    column = source.read(["a"]).columns["a"]
+    assert column.missing.tolist() == [False, True, False]
+    assert column.cells() == [BytesBlob(b"one"), "", BytesBlob(b"")]
+
+
+def test_parquet_cells_of_bytes_and_a_path(roots: Roots) -> None:
+    """As Hugging Face's datasets writes images and sounds: bytes where it has them, a path where not."""
+    cells = [
+        {"bytes": b"one", "path": "1.png"},
+        {"bytes": None, "path": "../2.png"},
+        {"bytes": None, "path": None},
+        None,
+        {"bytes": None, "path": " "},
+    ]
+    source = parquet(roots, {"a": pa.array(cells, pa.struct({"bytes": pa.binary(), "path": pa.string()}))})
+    column = source.read(["a"]).columns["a"]
+    assert column.cells() == [BytesBlob(b"one"), "../2.png", "", "", ""]
+    assert column.missing.tolist() == [False, False, True, True, True]
+
+
+def test_other_structs_are_no_files(roots: Roots) -> None:
+    kinds = {
+        "a": pa.struct({"bytes": pa.string(), "path": pa.string()}),
+        "b": pa.struct({"bytes": pa.binary()}),
+        "c": pa.struct({"bytes": pa.binary(), "path": pa.string(), "more": pa.int8()}),
+    }
+    source = parquet(roots, {name: pa.array([None], kind) for name, kind in kinds.items()})
+    assert {header.kind for header in source.headers.values()} == {"unsupported"}
+
+
+def test_files_in_several_row_groups(roots: Roots) -> None:
+    table = pa.table({"a": [b"%d" % i for i in range(150)]})
+    pq.write_table(table, roots["data"] / "t.parquet", row_group_size=70)
+    cells = opened(roots, "t.parquet").read(["a"]).columns["a"].cells()
+    assert cells == [BytesBlob(b"%d" % i) for i in range(150)]
+
+
+@pytest.mark.parametrize(("kind", "rows"), [(pa.string(), 1_000_000), (pa.binary(), 1000)])
+def test_a_dictionary_is_not_unfolded(roots: Roots, kind: pa.DataType, rows: int) -> None:
+    """Values of one million bytes, a million times (a terabyte): cells that are alike share their value."""
+    codes = pa.array(np.zeros(rows, dtype=np.int32), mask=np.arange(rows) == 7)
+    source = parquet(roots, {"a": pa.DictionaryArray.from_arrays(codes, pa.array(["a" * 1_000_000]).cast(kind))})
+    column = source.read(["a"]).columns["a"]
+    assert np.flatnonzero(column.missing).tolist() == [7]
+    assert column.values[0] is column.values[rows - 1]
+
+
+def test_a_dictionary_of_nothing(roots: Roots) -> None:
+    empty = pa.DictionaryArray.from_arrays(pa.array([None, None], pa.int8()), pa.array([], pa.string()))
+    assert parquet(roots, {"a": empty}).read(["a"]).columns["a"].text() == ["", ""]
 
 
 def test_parquet_columns_that_are_too_large(roots: Roots) -> None:

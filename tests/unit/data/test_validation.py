@@ -126,7 +126,7 @@ def test_columns_of_the_wrong_kind(roots: Roots) -> None:
         ("value.dtype", "#/dataset/modalities/1/column"),
         ("value.dtype", "#/dataset/modalities/2/column"),
     ]
-    assert issues[1].detail == "the column 'c' is int64; paths of files (text) are expected"
+    assert issues[1].detail == "the column 'c' is int64; paths of files (text) or files (binary) are expected"
 
 
 def test_a_csv_holds_no_lists(roots: Roots) -> None:
