@@ -31,7 +31,7 @@ from core.settings import Settings
 from core.spec import JobSpec
 
 PAIRS = 3
-EPOCHS = 60
+EPOCHS = 120
 """Of every head's estimate: enough that starting a process is the smaller part of it."""
 EXAMPLES = Path(__file__).parents[1] / "examples"
 _POLL_SECONDS = 0.2
