@@ -130,7 +130,7 @@ def _hashed(found: Assessment, table: Table, spec: DatasetSpec, split: HashSplit
         names = table.columns[column].text()
     else:
         return
-    fractions = (split.fractions.train, split.fractions.validation, split.fractions.test)
+    fractions = split.fractions.in_order
     parts = hash_parts(names, fractions, split.seed)
     empty = [PART_NAMES[part] for part in range(3) if fractions[part] > 0 and not (parts == part).any()]
     if empty:
@@ -149,7 +149,7 @@ def _hashed(found: Assessment, table: Table, spec: DatasetSpec, split: HashSplit
 
 
 def _drawn(found: Assessment, table: Table, split: DrawSplit, labels: Targets, pointer: str) -> None:
-    fractions = (split.fractions.train, split.fractions.validation, split.fractions.test)
+    fractions = split.fractions.in_order
     needed = sum(fraction > 0 for fraction in fractions)
     groups = joint_values(table, split.group_by) if split.group_by else None
     units = table.rows if groups is None else len(set(groups))

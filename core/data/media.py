@@ -9,7 +9,7 @@ from pathlib import Path
 
 from core.data.blobs import Blob, FileBlob
 from core.data.problems import EXAMPLES, RowProblem
-from core.data.uris import MediaFolder, is_file
+from core.data.uris import MediaFolder, escaped, is_file
 from core.errors import Issue, SpecError
 
 
@@ -72,7 +72,7 @@ def forbidden_issue(
     rows = located.forbidden
     if not rows:
         return None
-    shown = tuple(f"{samples[row]}: {_escaped(str(cells[row]))}" for row in rows[:EXAMPLES])
+    shown = tuple(f"{samples[row]}: {escaped(str(cells[row]))}" for row in rows[:EXAMPLES])
     return Issue(
         code="source.forbidden",
         detail=f"{len(rows)} paths are refused: they are not below a configured root ({shown[0]})",
@@ -82,7 +82,3 @@ def forbidden_issue(
         count=len(rows),
         examples=shown,
     )
-
-
-def _escaped(cell: str) -> str:
-    return repr(cell[:80].encode("unicode_escape").decode("ascii"))

@@ -124,6 +124,11 @@ class MediaFolder:
         return resolve(text, self._roots, base=self._base) if path.is_symlink() else path
 
 
+def escaped(text: str) -> str:
+    """The beginning of a name or a path in quotes, printable whatever it holds."""
+    return repr(text[:80].encode("unicode_escape").decode("ascii"))
+
+
 def _root_of(folder: Path, roots: Mapping[str, Path]) -> Path | None:
     real = Path(os.path.realpath(folder))
     inside = [root for root in (Path(os.path.realpath(path)) for path in roots.values()) if real.is_relative_to(root)]
@@ -131,8 +136,7 @@ def _root_of(folder: Path, roots: Mapping[str, Path]) -> Path | None:
 
 
 def _forbidden(uri: str, reason: str, roots: Mapping[str, Path], pointer: str | None, hint: str | None) -> SpecError:
-    shown = uri[:80].encode("unicode_escape").decode("ascii")
-    detail = f"{shown!r} is refused: {reason}"
+    detail = f"{escaped(uri)} is refused: {reason}"
     hint = hint or f"name a file below a configured root: {', '.join(f'{name}://...' for name in sorted(roots))}"
     issue = Issue(code="source.forbidden", detail=detail, pointer=pointer, hint=hint)
     return SpecError(detail, code="source.forbidden", hint=hint, issues=(issue,))

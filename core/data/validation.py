@@ -7,13 +7,12 @@ that is wrong comes back together, errors and warnings. Contents (tier 3) are `c
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 from core.data.assessment import Assessment, assess
-from core.data.blobs import Blob
 from core.data.media import forbidden_issue, locate_files
 from core.data.modalities import is_media, read_modality
 from core.data.modalities.base import Raw
@@ -105,8 +104,10 @@ def _check_media(
     deadline = time.monotonic() + limits.seconds
     complete = True
     for index, modality in media:
-        cells = cells_of(modality, survey)
+        assert isinstance(modality, MediaModality)
+        assert survey.table is not None
         assert survey.source is not None
+        cells = survey.table.columns[modality.column].cells()
         located = locate_files(
             cells, survey.source.base, roots, most=max(1, limits.files // len(media)), deadline=deadline
         )
@@ -117,13 +118,6 @@ def _check_media(
         survey.problems.add(where, f"modality {modality.name!r}", located.problems)
         complete = complete and located.complete
     return complete
-
-
-def cells_of(modality: Modality, survey: Survey) -> Sequence[str | Blob]:
-    """What a media column holds: paths as text, or files."""
-    assert survey.table is not None
-    assert isinstance(modality, MediaModality)
-    return survey.table.columns[modality.column].cells()
 
 
 def _has_files(modality: Modality, survey: Survey) -> bool:

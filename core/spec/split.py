@@ -52,9 +52,14 @@ class Fractions(SpecModel):
     validation: Annotated[Float, Field(ge=0.0, lt=1.0)] = 0.15
     test: Fraction = 0.15
 
+    @property
+    def in_order(self) -> tuple[float, float, float]:
+        """Of train, validation and test."""
+        return self.train, self.validation, self.test
+
     @model_validator(mode="after")
     def _sums_to_one(self) -> Fractions:
-        total = self.train + self.validation + self.test
+        total = sum(self.in_order)
         if abs(total - 1.0) > 1e-6:
             raise ValueError(f"the fractions sum to {total:g}; they must sum to 1")
         return self

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
+from core.data.problems import EXAMPLES
 from core.data.sources.arrow import column_of, header_of
 from core.data.sources.base import Limits, Source, source_error
 from core.data.table import Column, ColumnHeader, ColumnKind, Table, text_column
@@ -60,7 +61,7 @@ class ParquetSource(Source):
             return {}
         batches, size = [], 0
         files = any(self.headers[name].kind == "file" for name in names)
-        at_once = min(_BATCH_ROWS, _BATCH_FILES) if files else _BATCH_ROWS
+        at_once = _BATCH_FILES if files else _BATCH_ROWS
         for batch in self._file.iter_batches(batch_size=at_once, columns=names, use_threads=False):
             batches.append(batch)
             size += batch.nbytes
@@ -114,15 +115,8 @@ class NpzSource(Source):
 def _npy_header(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> tuple[ColumnHeader, tuple[int, ...]]:
     """Kind and shape from the member's first bytes; its declared size must be its real one."""
     with archive.open(info) as member:
-        shape, dtype = read_npy_header(member)
+        shape, dtype = read_npy_header(member, name)
         start = member.tell()
-    if dtype.hasobject:
-        raise source_error(
-            "source.object_array",
-            f"the array {name!r} holds Python objects; nothing is ever unpickled",
-            hint="save it as a plain numeric or text array",
-            examples=(name,),
-        )
     if start + math.prod(shape) * dtype.itemsize != info.file_size:
         raise ValueError(f"the array {name!r} is not as long as its header says")
     kind = _npy_kind(dtype, shape)
@@ -139,10 +133,18 @@ def _npy_kind(dtype: np.dtype[Any], shape: tuple[int, ...]) -> ColumnKind:
     return "boolean" if dtype.kind == "b" else "number"
 
 
-def read_npy_header(member: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+def read_npy_header(member: IO[bytes], name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Shape and type of the array `name`; it is read up to its first value. Raises `source.object_array`."""
     version = npy.read_magic(member)
     read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
     shape, _, dtype = read(member)
+    if dtype.hasobject:
+        raise source_error(
+            "source.object_array",
+            f"the array {name!r} holds Python objects; nothing is ever unpickled",
+            hint="save it as a plain numeric or text array",
+            examples=(name,),
+        )
     return shape, dtype
 
 
@@ -153,7 +155,7 @@ def common_rows(shapes: dict[str, tuple[int, ...]]) -> int:
             "value.shape",
             "the arrays do not share their first axis",
             hint="every array needs one entry per sample",
-            examples=tuple(f"{name}: {length}" for name, length in sorted(lengths.items())[:5]),
+            examples=tuple(f"{name}: {length}" for name, length in sorted(lengths.items())[:EXAMPLES]),
         )
     rows = next(iter(lengths.values()), 0)
     if rows == 0:

@@ -18,7 +18,7 @@ from core.data.blobs import Blob, FileBlob, LoosePath
 from core.data.problems import EXAMPLES
 from core.data.sources.base import Limits, Source, source_error
 from core.data.table import Column, ColumnHeader, Table, text_column
-from core.data.uris import is_file, is_folder, refusal, resolve
+from core.data.uris import escaped, is_file, is_folder, refusal, resolve
 from core.errors import SpecError
 
 ID, LABEL, FILE_NAME = "id", "label", "file_name"
@@ -72,15 +72,10 @@ class FolderTable(Source):
         by_modality = layout == "modalities" or (layout == "auto" and _names_a_modality(files, wanted))
         samples = _per_modality(files) if by_modality else _per_class(files, flat=metadata is not None)
         self._metadata = metadata
-        self._kept = None if metadata is None else _rows_of_metadata(metadata, samples, by_modality)
-        # In a folder per modality, a folder that the spec does not name adds no rows.
-        named = {name for sample in samples.values() for name in sample.cells} & set(wanted) if by_modality else None
-        if self._kept is None:
-            self._kept = [
-                (key, sample)
-                for key, sample in sorted(samples.items())
-                if not named or any(name in named for name in sample.cells)
-            ]
+        if metadata is not None:
+            self._kept = _rows_of_metadata(metadata, samples, by_modality)
+        else:
+            self._kept = _rows_of_files(samples, set(wanted) if by_modality else set())
         if not self._kept:
             raise source_error(
                 "source.empty",
@@ -90,7 +85,7 @@ class FolderTable(Source):
             )
         super().__init__(folder, folder, self._headers(), len(self._kept))
         self.id_column = ID
-        self.costly = frozenset()
+        self.costly = frozenset() if metadata is None else metadata.costly
 
     def read(self, names: Collection[str]) -> Table:
         """See `Source.read`."""
@@ -105,14 +100,13 @@ class FolderTable(Source):
     def digest(self) -> str:
         """SHA-256 over names, labels and columns of all files, and the metadata file; contents are hashed as media."""
         digest = hashlib.sha256()
-        for key, sample in self._kept or ():
+        for key, sample in self._kept:
             digest.update(repr((key, sample.label, sorted(sample.cells))).encode("utf-8", "surrogatepass"))
         if self._metadata is not None:
             digest.update(self._metadata.digest().encode())
         return digest.hexdigest()
 
     def _headers(self) -> dict[str, ColumnHeader]:
-        assert self._kept is not None
         headers = {ID: ColumnHeader("text", "string")}
         for _, sample in self._kept:
             for name in sample.cells:
@@ -135,7 +129,6 @@ class FolderTable(Source):
         return {**headers, **self._metadata.headers}
 
     def _column(self, name: str) -> Column:
-        assert self._kept is not None
         if name == ID:
             return text_column([key for key, _ in self._kept])
         if name == LABEL:
@@ -173,7 +166,7 @@ def list_folder(folder: Path, roots: Mapping[str, Path], limits: Limits) -> list
                         hint="write them into tar shards (webdataset), or a manifest",
                     )
     if forbidden:
-        shown = tuple(repr(name.encode("unicode_escape", "replace").decode("ascii")[:80]) for name in sorted(forbidden))
+        shown = tuple(map(escaped, sorted(forbidden)))
         raise source_error(
             "source.forbidden",
             f"{len(forbidden)} entries of the folder are refused ({shown[0]})",
@@ -242,6 +235,12 @@ def _add(samples: dict[str, _Sample], key: str, label: str | None, column: str, 
     sample.cells[column] = LoosePath(file.text) if file.path is None else FileBlob(file.path)
 
 
+def _rows_of_files(samples: Mapping[str, _Sample], wanted: set[str]) -> list[tuple[str, _Sample]]:
+    """A row per sample, sorted by key. Of a folder per modality only those that are `wanted` add rows."""
+    named = {name for sample in samples.values() for name in sample.cells} & wanted
+    return [(key, sample) for key, sample in sorted(samples.items()) if not named or named & set(sample.cells)]
+
+
 def _rows_of_metadata(metadata: Source, samples: Mapping[str, _Sample], by_modality: bool) -> list[tuple[str, _Sample]]:
     """A row per line of the metadata: its `file_name` (a path below the folder, or a stem) or `id` finds the files."""
     by = FILE_NAME if FILE_NAME in metadata.headers else ID
@@ -254,7 +253,7 @@ def _rows_of_metadata(metadata: Source, samples: Mapping[str, _Sample], by_modal
     cells = metadata.read([by]).columns[by].text()
     bad = [cell for cell in cells if refusal(cell.strip()) is not None]
     if bad:
-        shown = tuple(repr(cell[:80].encode("unicode_escape").decode("ascii")) for cell in bad[:EXAMPLES])
+        shown = tuple(map(escaped, bad[:EXAMPLES]))
         raise source_error(
             "source.forbidden",
             f"{len(bad)} paths of the metadata are refused ({shown[0]})",

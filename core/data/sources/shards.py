@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.lib import format as npy
 
+from core.data.problems import EXAMPLES
 from core.data.sources.base import Limits, Source, source_error
 from core.data.sources.binary import damage_named, read_npy_header
 from core.data.sources.tar import TarBlob, members
@@ -59,7 +60,7 @@ class ShardsSource(Source):
                 "source.malformed",
                 f"the json members have a key {twice[0]!r}, which is an extension too",
                 hint="call it something else",
-                examples=tuple(twice[:5]),
+                examples=tuple(twice[:EXAMPLES]),
             )
         super().__init__(shards[0], folder, {**kinds, **json_headers}, len(self._keys))
         self.id_column = KEY
@@ -176,14 +177,7 @@ class ShardsSource(Source):
             raise source_error("source.too_large", f"the arrays take more than {self._limits.array_bytes} bytes")
         for row, blob in cells.items():
             with damage_named("npy"), blob.open() as file:
-                shape, dtype = read_npy_header(file)
-                if dtype.hasobject:
-                    raise source_error(
-                        "source.object_array",
-                        f"the array of the sample {self._keys[row]!r} holds Python objects; nothing is ever unpickled",
-                        hint="save it as a plain numeric array",
-                        examples=(self._keys[row],),
-                    )
+                shape, dtype = read_npy_header(file, f"{self._keys[row]}.npy")
                 if dtype.kind not in "biuf" or file.tell() + math.prod(shape) * dtype.itemsize != blob.length:
                     raise self._bad_member(row, "npy", f"{dtype}{list(shape)} in {blob.length} bytes")
                 file.seek(0)
@@ -238,7 +232,9 @@ def find_shards(text: str, roots: Mapping[str, Path], *, base: Path | None, poin
     if missing or not shards:
         told = f"there is no shard {missing[0]!r}" if missing else f"no shard is called {text!r}"
         hint = "is it below the root that the URI names?"
-        raise source_error("source.not_found", told, hint=hint, count=len(missing) or None, examples=tuple(missing[:5]))
+        raise source_error(
+            "source.not_found", told, hint=hint, count=len(missing) or None, examples=tuple(missing[:EXAMPLES])
+        )
     return shards
 
 

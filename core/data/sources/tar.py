@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from core.data.sources.base import source_error
-from core.data.uris import refusal
+from core.data.uris import escaped, refusal
 
 _BLOCK = tarfile.BLOCKSIZE
 _MOST_EXTENDED = 2**16
@@ -96,7 +96,7 @@ def members(path: Path) -> Iterator[tuple[str, TarBlob]]:
             if kind == tarfile.DIRTYPE:
                 length = 0  # a folder has no bytes, whatever its header says
             if not 0 <= length <= end - start:
-                raise _damaged(shard, f"the member {_shown(name)} claims {length} bytes, more than there are")
+                raise _damaged(shard, f"the member {escaped(name)} claims {length} bytes, more than there are")
             at = start + -(-length // _BLOCK) * _BLOCK
             if kind in _PLAIN:
                 yield _checked(name, shard), TarBlob(path, start, length)
@@ -164,7 +164,7 @@ def _checked(name: str, shard: str) -> str:
     reason = refusal(name)
     if reason is None:
         return name
-    shown = _shown(name)
+    shown = escaped(name)
     raise source_error(
         "source.forbidden",
         f"the member {shown} of {shard!r} is refused: {reason}",
@@ -186,9 +186,9 @@ def _check_plain(start: bytes, shard: str) -> None:
 def _unsafe(shard: str, name: str, what: str) -> Exception:
     return source_error(
         "source.unsafe_member",
-        f"the member {_shown(name)} of {shard!r} is {what}; only plain files are read",
+        f"the member {escaped(name)} of {shard!r} is {what}; only plain files are read",
         hint="write the shard again with plain files alone",
-        examples=(_shown(name),),
+        examples=(escaped(name),),
     )
 
 
@@ -196,7 +196,3 @@ def _damaged(shard: str, reason: str) -> Exception:
     return source_error(
         "source.malformed", f"the shard {shard!r} cannot be read: {reason}", hint="is it a complete, plain tar file?"
     )
-
-
-def _shown(name: str) -> str:
-    return repr(name[:80].encode("unicode_escape", "replace").decode("ascii"))

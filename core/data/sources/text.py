@@ -10,12 +10,12 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from core.data.problems import EXAMPLES
 from core.data.sources.arrow import column_of, header_of
 from core.data.sources.base import Limits, Source, source_error
 from core.data.table import Column, ColumnHeader, Table
 from core.errors import DataError
 
-_EXAMPLES = 5
 _CHUNK = 2**20
 
 
@@ -70,7 +70,7 @@ def columns_of_records(
             mixed.append(name)
             continue
         headers[name] = header_of(values.type)
-        if headers[name].kind not in ("unsupported", "file"):
+        if headers[name].kind != "unsupported":
             columns[name] = column_of(values)
     if mixed:
         raise source_error(
@@ -78,7 +78,7 @@ def columns_of_records(
             f"columns mix several types: {', '.join(map(repr, mixed))}",
             hint="give every line the same type: all numbers, all texts, or all lists of numbers",
             count=len(mixed),
-            examples=tuple(mixed[:_EXAMPLES]),
+            examples=tuple(mixed[:EXAMPLES]),
         )
     return columns, headers
 
@@ -123,10 +123,10 @@ def _header_line(raw: bytes, delimiter: str) -> list[str]:
     if twice:
         raise source_error(
             "source.malformed",
-            f"the header names {', '.join(map(repr, twice[:_EXAMPLES]))} more than once",
+            f"the header names {', '.join(map(repr, twice[:EXAMPLES]))} more than once",
             hint="column names must differ",
             count=len(twice),
-            examples=tuple(twice[:_EXAMPLES]),
+            examples=tuple(twice[:EXAMPLES]),
         )
     return names
 
@@ -162,7 +162,7 @@ def _parse(raw: bytes, names: list[str], delimiter: str, keep: list[str]) -> Any
             f"{len(ragged)} rows have another number of fields than the header",
             hint="quote texts that hold the delimiter or a line break; rows are counted from 0 below the header",
             count=len(ragged),
-            examples=tuple(ragged[:_EXAMPLES]),
+            examples=tuple(ragged[:EXAMPLES]),
         )
     return table
 
@@ -197,6 +197,6 @@ def _records(raw: bytes) -> tuple[list[dict[str, Any]], list[str]]:
             f"{len(bad)} lines are not JSON objects",
             hint="write one JSON object per line",
             count=len(bad),
-            examples=tuple(bad[:_EXAMPLES]),
+            examples=tuple(bad[:EXAMPLES]),
         )
     return records, list(names)

@@ -246,6 +246,15 @@ def test_metadata_name_the_rows(roots: Roots, kind: str, stems: bool) -> None:
     assert table.columns["audio"].missing.tolist() == [False, True]
 
 
+def test_what_is_costly_in_the_metadata_is_costly(roots: Roots) -> None:
+    """A check at submission does not load the contents of metadata either."""
+    write(roots["data"], {"cat/1.png": b"x"})
+    table = {"id": ["cat/1"], "file": [b"bytes"], "caption": [[1.0, 2.0]], "age": [3]}
+    pq.write_table(pa.table(table), roots["data"] / "set" / "metadata.parquet")
+    source = open_source(FolderSource(uri="data://set"), roots, wanted=EVERYTHING)
+    assert source.costly == {"file", "caption"}
+
+
 def test_the_label_of_the_metadata_counts_more_than_the_folder(roots: Roots) -> None:
     write(roots["data"], {"cat/1.png": b"x", "metadata.csv": "file_name,label\ncat/1.png,kitten\n"})
     assert opened(roots).read(["label"]).columns["label"].text() == ["kitten"]
