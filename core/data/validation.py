@@ -7,16 +7,20 @@ that is wrong comes back together, errors and warnings. Contents (tier 3) are `c
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from core.data.assessment import Assessment, assess
+from core.data.blobs import Blob
 from core.data.media import forbidden_issue, locate_files
 from core.data.modalities import is_media, read_modality
 from core.data.modalities.base import Raw
 from core.data.modalities.tabular import constant_columns
+from core.data.problems import RowProblem
 from core.data.references import schema_issues
 from core.data.sources import Limits
 from core.data.split import TRAIN
@@ -26,7 +30,7 @@ from core.data.targets import WEIGHTS_POINTER, weight_issues
 from core.errors import Issue
 from core.spec.data import DatasetSpec, Holdout, MediaModality, Modality, TabularModality
 
-__all__ = ["CheckLimits", "check", "schema_issues"]
+__all__ = ["CheckLimits", "Look", "check", "look_at", "schema_issues"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +53,25 @@ class _Table:
     raw: Raw
 
 
+@dataclass(slots=True)
+class Look:
+    """What a look at a data set has found."""
+
+    survey: Survey
+    issues: list[Issue]
+    """Errors first."""
+    media: dict[str, list[Blob | None]] = field(default_factory=dict)
+    """Modality -> the file of each row of the survey's table; None where it is bad or was not looked for."""
+    keep: Rows = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    """The rows of the survey's table that can be used."""
+    assessment: Assessment | None = None
+    """Of these rows; None where nothing can be said."""
+
+
+FileProblems = Callable[[Modality, Sequence[Blob | None]], list[RowProblem]]
+"""Looks into files as well, at what a modality's rows have (`core.data.inspection`)."""
+
+
 def check(
     spec: DatasetSpec,
     holdout: Holdout,
@@ -67,6 +90,27 @@ def check(
     `class_weights` are those of the loss; their names must be classes.
     """
     limits = limits or CheckLimits()
+    look = look_at(spec, holdout, roots, seed=seed, pointer=pointer, holdout_pointer=holdout_pointer, limits=limits)
+    if look.assessment is not None:
+        look.issues += weight_issues(look.assessment.labels, class_weights, weights_pointer)
+    return _errors_first(look.issues)
+
+
+def look_at(
+    spec: DatasetSpec,
+    holdout: Holdout,
+    roots: Mapping[str, Path],
+    *,
+    seed: int,
+    pointer: str = "#/dataset",
+    holdout_pointer: str = "#/holdout",
+    limits: CheckLimits,
+    look_into: FileProblems | None = None,
+) -> Look:
+    """The source's headers and scalar columns, the existence of files, labels, split and V: see `check`.
+
+    `look_into` is given the files of each media modality; what it finds counts like a missing file.
+    """
     survey = take_survey(
         spec,
         holdout,
@@ -76,30 +120,36 @@ def check(
         holdout_pointer=holdout_pointer,
         limits=limits.source,
     )
-    issues = list(survey.issues)
+    look = Look(survey, list(survey.issues))
     if survey.table is not None:
-        complete = _check_media(survey, issues, spec, roots, pointer, limits)
+        complete = _check_media(look, spec, roots, pointer, limits, look_into)
         tabular = _check_tables(survey, spec, pointer)
-        found, keep = judge(survey, spec.on_bad_sample, pointer, complete=complete)
-        issues += found
+        found, look.keep = judge(survey, spec.on_bad_sample, pointer, complete=complete)
+        look.issues += found
         if spec.target.column in survey.table.columns:
-            table = survey.table.take(keep)
+            table = survey.table.take(look.keep)
             assessment = assess(table, spec, holdout, seed=seed, pointer=pointer, holdout_pointer=holdout_pointer)
-            issues += assessment.issues
-            issues += weight_issues(assessment.labels, class_weights, weights_pointer)
-            issues += _constants(tabular, assessment, keep)
+            look.issues += assessment.issues
+            look.issues += _constants(tabular, assessment, look.keep)
+            look.assessment = assessment
+    look.issues = _errors_first(look.issues)
+    return look
+
+
+def _errors_first(issues: list[Issue]) -> list[Issue]:
     return sorted(issues, key=lambda issue: issue.severity != "error")
 
 
 def _check_media(
-    survey: Survey,
-    issues: list[Issue],
+    look: Look,
     spec: DatasetSpec,
     roots: Mapping[str, Path],
     pointer: str,
     limits: CheckLimits,
+    look_into: FileProblems | None,
 ) -> bool:
     """Look for the files of every media column. Returns whether every file was looked for."""
+    survey = look.survey
     media = [(index, modality) for index, modality in enumerate(spec.modalities) if _has_files(modality, survey)]
     deadline = time.monotonic() + limits.seconds
     complete = True
@@ -114,8 +164,12 @@ def _check_media(
         where = f"{pointer}/modalities/{index}/column"
         issue = forbidden_issue(located, cells, survey.sample_ids, where)
         if issue is not None:
-            issues.append(issue)
-        survey.problems.add(where, f"modality {modality.name!r}", located.problems)
+            look.issues.append(issue)
+        problems = located.problems
+        if look_into is not None:
+            problems = sorted([*problems, *look_into(modality, located.blobs)], key=lambda problem: problem.row)
+        survey.problems.add(where, f"modality {modality.name!r}", problems)
+        look.media[modality.name] = located.blobs
         complete = complete and located.complete
     return complete
 

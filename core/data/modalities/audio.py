@@ -11,8 +11,9 @@ import io
 import struct
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +35,9 @@ from core.data.problems import RowProblem, SampleError
 from core.data.table import Rows
 from core.errors import Issue
 from core.spec.data import AudioPreprocess
+
+if TYPE_CHECKING:
+    from soundfile import SoundFile
 
 MAX_FILE_BYTES = 2 * 2**30
 MAX_CHANNELS = 32
@@ -69,7 +73,7 @@ def read_sounds(blobs: Sequence[Blob | None], preprocess: AudioPreprocess) -> Re
         stored += transform.frames(len(wave)) * transform.mels * 4
         guard_store(stored, "sounds", "set a smaller preprocess.max_seconds, fewer mels or a longer hop_ms")
         reading.raw[row] = transform(wave)
-    reading.warnings.extend(_rate_warnings(rates, preprocess.sample_rate))
+    reading.warnings.extend(rate_warnings(rates, preprocess.sample_rate))
     return reading
 
 
@@ -78,20 +82,10 @@ def decode_sound(file: IO[bytes], sample_rate: int, max_seconds: float) -> tuple
 
     Raises SampleError. Reads in blocks, so that a header that lies about the length costs nothing.
     """
-    import soundfile
     import soxr
 
-    magic = file.read(12)
-    file.seek(0)
-    if not magic.startswith(_MAGIC):
-        raise SampleError("file.format", "not a WAV or FLAC")
-    try:
-        with soundfile.SoundFile(file) as sound:
-            rate, wave = int(sound.samplerate), _mono(sound, max_seconds)
-    except soundfile.SoundFileError as error:
-        raise SampleError("file.undecodable", getattr(error, "error_string", None) or "not a readable sound") from error
-    if magic.startswith(b"RIFF"):
-        _check_length_of_wav(file)
+    with opened_sound(file) as sound:
+        rate, wave = int(sound.samplerate), _mono(sound, max_seconds)
     if len(wave) == 0:
         raise SampleError("file.undecodable", "it holds no samples")
     if rate != sample_rate:
@@ -100,6 +94,34 @@ def decode_sound(file: IO[bytes], sample_rate: int, max_seconds: float) -> tuple
     if len(wave) == 0:
         raise SampleError("file.undecodable", f"it is too short for {sample_rate} samples a second")
     return wave, rate
+
+
+@contextmanager
+def opened_sound(file: IO[bytes]) -> Iterator[SoundFile]:
+    """The sound with its header read, of a format, rate and channels that are decoded, and whole by its own account.
+
+    Raises SampleError, for what libsndfile raises inside of the block too.
+    """
+    import soundfile
+
+    magic = file.read(12)
+    if not magic.startswith(_MAGIC):
+        raise SampleError("file.format", "not a WAV or FLAC")
+    if magic.startswith(b"RIFF"):
+        _check_length_of_wav(file)
+    file.seek(0)
+    try:
+        with soundfile.SoundFile(file) as sound:
+            _check_header(sound)
+            yield sound
+    except soundfile.SoundFileError as error:
+        raise SampleError("file.undecodable", getattr(error, "error_string", None) or "not a readable sound") from error
+
+
+def seconds_of(sound: SoundFile) -> float | None:
+    """How long the header says that it is; None where it does not know (a stream that was never finished)."""
+    frames = int(sound.frames)
+    return frames / int(sound.samplerate) if frames < _UNKNOWN_LENGTH else None
 
 
 def decode_sound_of(source: Path | bytes, state: State) -> Raw:
@@ -169,7 +191,7 @@ def _band_chunks(raw: Raw, rows: Rows, frames: int) -> Iterator[NDArray[Any]]:
         yield padded.transpose(0, 2, 1).reshape(-1, padded.shape[1])
 
 
-def _mono(sound: Any, max_seconds: float) -> NDArray[np.float32]:
+def _check_header(sound: SoundFile) -> None:
     rate, channels = int(sound.samplerate), int(sound.channels)
     if sound.format not in _FORMATS:
         raise SampleError("file.format", f"{sound.format} is not read")
@@ -177,6 +199,10 @@ def _mono(sound: Any, max_seconds: float) -> NDArray[np.float32]:
         raise SampleError("file.undecodable", f"{rate} samples a second; {MIN_RATE} to {MAX_RATE} are read")
     if channels > MAX_CHANNELS:
         raise SampleError("file.too_large", f"{channels} channels; at most {MAX_CHANNELS} are read")
+
+
+def _mono(sound: SoundFile, max_seconds: float) -> NDArray[np.float32]:
+    rate, channels = int(sound.samplerate), int(sound.channels)
     claimed = int(sound.frames)
     wanted = min(claimed, max(1, round(max_seconds * rate)))
     blocks: list[NDArray[np.float32]] = []
@@ -217,7 +243,8 @@ def _transform_of(state: State) -> LogMel:
     return LogMel(state["sample_rate"], state["mels"], state["window"], state["hop"], state["n_fft"])
 
 
-def _rate_warnings(rates: Counter[int], sample_rate: int) -> list[Issue]:
+def rate_warnings(rates: Counter[int], sample_rate: int) -> list[Issue]:
+    """What is odd about the files' sample rates (hertz -> files)."""
     found: list[Issue] = []
     if len(rates) > 1:
         shown = tuple(f"{rate} Hz: {count} files" for rate, count in rates.most_common(5))

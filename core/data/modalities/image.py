@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -30,6 +31,9 @@ from core.data.modalities.base import (
 from core.data.problems import RowProblem, SampleError
 from core.data.table import Rows
 from core.spec.data import ImagePreprocess
+
+if TYPE_CHECKING:
+    from PIL.ImageFile import ImageFile
 
 MAX_PIXELS = 50_000_000
 MAX_FILE_BYTES = 128 * 2**20
@@ -73,7 +77,21 @@ def decode_image(file: IO[bytes], *, mode: str, size: Sequence[int] | None) -> R
 
     `mode` is grey, rgb or auto; `size` is height and width. Raises SampleError.
     """
-    from PIL import Image, ImageOps
+    from PIL import ImageOps
+
+    with opened_image(file) as image:
+        image.load()
+        upright = ImageOps.exif_transpose(image) if image.format != "PNG" else image
+        return _pixels(upright, mode, size)
+
+
+@contextmanager
+def opened_image(file: IO[bytes]) -> Iterator[ImageFile]:
+    """The image with its header read and its pixels not, of a size that may be decoded.
+
+    Raises SampleError, for what is raised inside of the block too.
+    """
+    from PIL import Image
 
     magic = file.read(8)
     file.seek(0)
@@ -86,9 +104,7 @@ def decode_image(file: IO[bytes], *, mode: str, size: Sequence[int] | None) -> R
             with Image.open(file, formats=("PNG", "JPEG")) as image:
                 if image.width * image.height > MAX_PIXELS:
                     raise SampleError("file.too_large", f"{image.width} x {image.height} pixels; at most {MAX_PIXELS}")
-                image.load()
-                upright = ImageOps.exif_transpose(image) if image.format != "PNG" else image
-                return _pixels(upright, mode, size)
+                yield image
     except SampleError:
         raise
     except Image.DecompressionBombError as error:

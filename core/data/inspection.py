@@ -1,0 +1,162 @@
+"""A data set looked at as closely as bounded time allows: tier 2, the headers of files, copies in two parts, numbers.
+
+What `POST /v1/datasets/validate` and a registration answer. A job's submission makes do with `core.data.validation`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from core.data.blobs import Blob
+from core.data.describing import describe, joined_texts, part_codes
+from core.data.duplicates import Budget, Duplicates, duplicate_issue, same_files, same_texts
+from core.data.fingerprint import dataset_fingerprint
+from core.data.media_headers import Headers, read_headers
+from core.data.modalities.audio import rate_warnings
+from core.data.problems import RowProblem
+from core.data.split import TEST, TRAIN, VALIDATION, Codes
+from core.data.statistics import DatasetStatistics
+from core.data.validation import CheckLimits, Look, look_at
+from core.errors import Issue
+from core.spec.data import AudioModality, DatasetSpec, Holdout, MediaModality, Modality, TextModality
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InspectionLimits:
+    """What one inspection may cost."""
+
+    check: CheckLimits = field(default_factory=CheckLimits)
+    headers: int = 5000
+    """Files of a modality whose headers are read; of more, an even sample of the rows."""
+    header_seconds: float = 5.0
+    """After so long, over all modalities, no further header is read."""
+    compared_bytes: int = 2 * 2**30
+    """Of files of one size, read to find copies."""
+    compared_seconds: float = 5.0
+    """After so long no further file is compared."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inspection:
+    """What was found."""
+
+    issues: tuple[Issue, ...]
+    """Errors first."""
+    statistics: DatasetStatistics | None
+    """None where the source cannot be read."""
+    fingerprint: str | None
+    """`sha256:<hex>` of the spec, the source's bytes and the split, but not of the files that it names; None where
+    anything is wrong."""
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether nothing is wrong."""
+        return not any(issue.severity == "error" for issue in self.issues)
+
+
+def inspect(
+    spec: DatasetSpec,
+    holdout: Holdout,
+    roots: Mapping[str, Path],
+    *,
+    seed: int = 0,
+    pointer: str = "#/dataset",
+    holdout_pointer: str = "#/holdout",
+    limits: InspectionLimits | None = None,
+) -> Inspection:
+    """Everything that can be said of a data set before its contents are decoded; never raises for bad data."""
+    limits = limits or InspectionLimits()
+    headers: dict[str, Headers] = {}
+    ends: list[float] = []
+
+    def look_into(modality: Modality, blobs: Sequence[Blob | None]) -> list[RowProblem]:
+        assert isinstance(modality, MediaModality)
+        if not ends:  # the clock starts after the search for the first column's files
+            ends.append(time.monotonic() + limits.header_seconds)
+        headers[modality.name] = read_headers(modality, blobs, most=limits.headers, deadline=ends[0])
+        return headers[modality.name].problems
+
+    look = look_at(
+        spec,
+        holdout,
+        roots,
+        seed=seed,
+        pointer=pointer,
+        holdout_pointer=holdout_pointer,
+        limits=limits.check,
+        look_into=look_into,
+    )
+    if look.survey.table is None:
+        return Inspection(issues=tuple(look.issues), statistics=None, fingerprint=None)
+    parts = part_codes(look)
+    duplicates = _duplicates(spec, look, parts, limits)
+    issues = [*look.issues, *_warnings(spec, look, headers, duplicates, pointer)]
+    issues.sort(key=lambda issue: issue.severity != "error")
+    valid = not any(issue.severity == "error" for issue in issues)
+    return Inspection(
+        issues=tuple(issues),
+        statistics=describe(spec, holdout, look, parts, headers, duplicates),
+        fingerprint=_fingerprint(spec, holdout, seed, look) if valid else None,
+    )
+
+
+def _duplicates(spec: DatasetSpec, look: Look, parts: Codes, limits: InspectionLimits) -> dict[str, Duplicates]:
+    survey = look.survey
+    assert survey.table is not None
+    budget = Budget(limits.compared_bytes, time.monotonic() + limits.compared_seconds)
+    found: dict[str, Duplicates] = {}
+    for modality in spec.modalities:
+        if modality.name not in survey.usable:
+            continue
+        if modality.name in look.media:
+            found[modality.name] = same_files(look.media[modality.name], parts, budget)
+        elif isinstance(modality, TextModality):
+            found[modality.name] = same_texts(joined_texts(survey.table, modality), parts)
+    return found
+
+
+def _warnings(
+    spec: DatasetSpec, look: Look, headers: Mapping[str, Headers], duplicates: Mapping[str, Duplicates], pointer: str
+) -> list[Issue]:
+    issues: list[Issue] = []
+    for index, modality in enumerate(spec.modalities):
+        where = f"{pointer}/modalities/{index}"
+        if isinstance(modality, AudioModality) and modality.name in headers:
+            rates = headers[modality.name].counts.get("sample_rate", Counter())
+            found = rate_warnings(
+                Counter({int(rate): count for rate, count in rates.items()}), modality.preprocess.sample_rate
+            )
+            issues += [replace(issue, pointer=f"{where}/column") for issue in found]
+        if modality.name in duplicates:
+            field_name = "columns" if isinstance(modality, TextModality) and modality.columns else "column"
+            issue = duplicate_issue(
+                duplicates[modality.name], modality.name, look.survey.sample_ids, f"{where}/{field_name}"
+            )
+            issues += [issue] if issue is not None else []
+    return issues
+
+
+def _fingerprint(spec: DatasetSpec, holdout: Holdout, seed: int, look: Look) -> str | None:
+    assessment, source = look.assessment, look.survey.source
+    if assessment is None or assessment.parts is None or assessment.holdout is None or source is None:
+        return None
+    rows, parts, held = look.survey.rows[look.keep], assessment.parts, assessment.holdout
+    return dataset_fingerprint(
+        spec,
+        holdout,
+        seed=seed if holdout.seed is None else holdout.seed,
+        source_digest=source.digest(),
+        media={},
+        split={
+            "train": rows[(parts == TRAIN) & ~held],
+            "holdout": rows[np.asarray(held)],
+            "validation": rows[parts == VALIDATION],
+            "test": rows[parts == TEST],
+        },
+    )
