@@ -6,6 +6,7 @@ are drawn among those that stay, and preprocessing is fitted on T alone: never o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from core.data.assessment import Assessment, assess
 from core.data.fingerprint import dataset_fingerprint
 from core.data.media import forbidden_issue, locate_files
 from core.data.modalities import ModalityInfo, State, encode, fit_modality, info_of, read_modality
-from core.data.modalities.base import Raw, Reading
+from core.data.modalities.base import Raw, Reading, guard_store, rows_at_once
 from core.data.modalities.tabular import constant_columns
 from core.data.quantity import TargetScale
 from core.data.split import TEST, TRAIN, VALIDATION, Codes
@@ -55,11 +56,22 @@ class _Store:
     def __init__(self, raw: Raw, state: State) -> None:
         self._state = state
         self._lazy = state["type"] in ("image", "video")
-        self._values = raw if self._lazy else encode(raw, state)
+        self._values = raw if self._lazy else _encoded(raw, state)
 
     def batch(self, rows: Rows) -> NDArray[np.float32]:
         values = self._values[rows]
         return encode(values, self._state) if self._lazy else values
+
+
+def _encoded(raw: Raw, state: State) -> NDArray[np.float32]:
+    """All rows, some at a time: encoding works in float64, which would take several times the result."""
+    shape = info_of("", state).shape
+    guard_store(len(raw) * math.prod(shape) * 4, "samples", "set a smaller preprocess.max_seconds, or fewer steps")
+    out = np.empty((len(raw), *shape), dtype=np.float32)
+    step = rows_at_once(math.prod(shape))
+    for start in range(0, len(raw), step):
+        out[start : start + step] = encode(raw[start : start + step], state)
+    return out
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +140,7 @@ def prepare(spec: JobSpec, roots: Mapping[str, Path]) -> PreparedData:
     if dataset.target.column not in survey.table.columns:
         raise _failure(issues)
     assessment = assess(
-        survey.table.take(keep),
+        survey.ruling_table(keep),
         dataset,
         spec.holdout,
         seed=spec.seed,
