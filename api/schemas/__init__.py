@@ -4,6 +4,7 @@ from api.schemas.artifact import ArtifactOut
 from api.schemas.base import ListOut, WireModel
 from api.schemas.checkpoint import CheckpointOut
 from api.schemas.comparison import ComparisonOut
+from api.schemas.dataset import DatasetOut, DatasetStatisticsOut, DatasetValidationOut
 from api.schemas.event import EventOut
 from api.schemas.experiment import ExperimentDetailOut, ExperimentOut, ExperimentValidationOut
 from api.schemas.history import MetricOut, SuperEpochOut
@@ -19,6 +20,9 @@ __all__ = [
     "ArtifactOut",
     "CheckpointOut",
     "ComparisonOut",
+    "DatasetOut",
+    "DatasetStatisticsOut",
+    "DatasetValidationOut",
     "EventOut",
     "ExperimentDetailOut",
     "ExperimentOut",

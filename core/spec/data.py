@@ -7,9 +7,10 @@ The words are those of Ludwig's input features, AutoGluon's column types and Hug
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from core.spec.base import (
     AVERAGE,
@@ -38,6 +39,9 @@ from core.spec.split import HashSplit as HashSplit
 from core.spec.split import Holdout as Holdout
 from core.spec.split import Split as Split
 from core.spec.split import SplitValues as SplitValues
+
+DatasetId = Annotated[str, Field(pattern=r"^ds_[A-Za-z0-9]{1,60}$")]
+"""Names a data set that was registered (`POST /v1/datasets`)."""
 
 TargetType = Literal["multiclass", "binary", "multilabel", "regression"]
 
@@ -288,3 +292,14 @@ class DatasetSpec(SpecModel):
                     *("modalities", k, modality.type, "encoder", "name"),
                 )
         return self
+
+
+def _looked_up(raw: Any) -> Any:
+    """A name means something to the service alone: it puts the data set in its place before a spec is parsed."""
+    if isinstance(raw, str):
+        raise PydanticCustomError("value_error", "a registered data set is known by its id to the service only")
+    return raw
+
+
+DatasetOrId = Annotated[DatasetSpec, BeforeValidator(_looked_up, json_schema_input_type=DatasetSpec | DatasetId)]
+"""A data set, or the id of one that was registered."""
