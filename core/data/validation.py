@@ -14,6 +14,7 @@ from typing import Literal
 
 import numpy as np
 
+from core.data.absence import absence_issues
 from core.data.assessment import Assessment, assess
 from core.data.blobs import Blob
 from core.data.media import forbidden_issue, locate_files
@@ -130,7 +131,9 @@ def look_at(
             table = survey.table.take(look.keep)
             assessment = assess(table, spec, holdout, seed=seed, pointer=pointer, holdout_pointer=holdout_pointer)
             look.issues += assessment.issues
-            look.issues += _constants(tabular, assessment, look.keep)
+            look.issues += _constants(survey, tabular, assessment, look.keep)
+            absent = {name: mask[look.keep] for name, mask in survey.absent.items()}
+            look.issues += absence_issues(spec.modalities, absent, assessment, pointer)
             look.assessment = assessment
     look.issues = _errors_first(look.issues)
     return look
@@ -168,7 +171,7 @@ def _check_media(
         problems = located.problems
         if look_into is not None:
             problems = sorted([*problems, *look_into(modality, located.blobs)], key=lambda problem: problem.row)
-        survey.problems.add(where, f"modality {modality.name!r}", problems)
+        survey.tell(modality.name, where, problems)
         look.media[modality.name] = located.blobs
         complete = complete and located.complete
     return complete
@@ -187,17 +190,17 @@ def _check_tables(survey: Survey, spec: DatasetSpec, pointer: str) -> list[_Tabl
             assert survey.table is not None
             where = f"{pointer}/modalities/{index}/columns"
             reading = read_modality(modality, survey.table)
-            survey.problems.add(where, f"modality {modality.name!r}", reading.problems)
+            survey.tell(modality.name, where, reading.problems)
             read.append(_Table(modality, where, reading.raw))
     return read
 
 
-def _constants(tabular: list[_Table], assessment: Assessment, keep: Rows) -> list[Issue]:
+def _constants(survey: Survey, tabular: list[_Table], assessment: Assessment, keep: Rows) -> list[Issue]:
     if assessment.parts is None:
         return []
     train = keep[assessment.parts == TRAIN]
     return [
         replace(issue, pointer=read.pointer)
         for read in tabular
-        for issue in constant_columns(read.modality.columns, read.raw, train)
+        for issue in constant_columns(read.modality.columns, read.raw, survey.present(read.modality.name, train))
     ]

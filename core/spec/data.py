@@ -144,31 +144,39 @@ class TextPreprocess(SpecModel):
     """How often a word must occur in the training part for that."""
 
 
-class ImageModality(SpecModel):
+class _NamedModality(SpecModel):
+    """What every modality has."""
+
+    name: Name
+    missing: Literal["error", "mask"] = "error"
+    """What a sample without this modality is: one whose cell is empty (of text and tabular: all of whose cells are), or
+    for which a folder or shards hold no file. `error`: a bad sample. `mask`: one like any other, in training and in
+    prediction; a learnt vector takes the place of what the encoder would give. A path that leads nowhere, or a file
+    that cannot be decoded, is a bad sample either way."""
+
+
+class ImageModality(_NamedModality):
     """PNG or JPEG files."""
 
     type: Literal["image"]
-    name: Name
     column: ColumnName
     preprocess: ImagePreprocess = ImagePreprocess()
     encoder: Encoder = BuiltinEncoder()
 
 
-class AudioModality(SpecModel):
+class AudioModality(_NamedModality):
     """WAV or FLAC files."""
 
     type: Literal["audio"]
-    name: Name
     column: ColumnName
     preprocess: AudioPreprocess = AudioPreprocess()
     encoder: Encoder = BuiltinEncoder()
 
 
-class VideoModality(SpecModel):
+class VideoModality(_NamedModality):
     """MP4, QuickTime, Matroska, WebM or AVI files; their sound is not read."""
 
     type: Literal["video"]
-    name: Name
     column: ColumnName
     preprocess: VideoPreprocess = VideoPreprocess()
     encoder: Encoder = BuiltinEncoder()
@@ -181,40 +189,36 @@ class TabularColumn(SpecModel):
     type: Literal["number", "category"]
 
 
-class TabularModality(SpecModel):
+class TabularModality(_NamedModality):
     """Columns of the manifest itself."""
 
     type: Literal["tabular"]
-    name: Name
     columns: Annotated[tuple[TabularColumn, ...], Field(min_length=1)]
     encoder: Encoder = BuiltinEncoder()
 
 
-class TimeseriesModality(SpecModel):
+class TimeseriesModality(_NamedModality):
     """A list or array column (or an npz array) of shape `[steps, channels]`, or `[steps]` for one channel."""
 
     type: Literal["timeseries"]
-    name: Name
     column: ColumnName
     shape: tuple[Positive | None, Positive]
     """`[steps, channels]`; `null` steps: as long as the longest training sample (shorter ones are zero-padded)."""
     encoder: Encoder = BuiltinEncoder()
 
 
-class EmbeddingModality(SpecModel):
+class EmbeddingModality(_NamedModality):
     """A fixed-length vector per sample: a list column or a two-dimensional npz array, standardised on train."""
 
     type: Literal["embedding"]
-    name: Name
     column: ColumnName
     encoder: Encoder = BuiltinEncoder()
 
 
-class TextModality(SpecModel):
+class TextModality(_NamedModality):
     """Texts in the manifest itself: one column, or several that are read as one text."""
 
     type: Literal["text"]
-    name: Name
     column: ColumnName | None = None
     columns: Annotated[tuple[ColumnName, ...], Field(min_length=1)] | None = None
     """Several columns in the place of `column`, joined by line breaks."""
