@@ -54,6 +54,14 @@ DATASETS: dict[str, Example] = {
     }
 }
 
+PLACES: dict[str, Example] = {
+    "table": {"summary": "A table", "value": {"uri": "data://avdigits/manifest.csv"}},
+    "folder": {
+        "summary": "A folder, and which column is the target",
+        "value": {"uri": "data://pets", "target": "label"},
+    },
+}
+
 EXPERIMENTS: dict[str, Example] = {
     "well-known": {
         "summary": "Each modality alone, naive, equal weights and G-Blend, three seeds",

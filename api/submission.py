@@ -13,12 +13,13 @@ from pydantic import ValidationError
 from api.schema_walk import pointer_of
 from api.schemas.problem import ProblemError
 from api.spec_errors import body_errors
-from core.errors import Issue, SpecError
+from core.errors import DataError, Issue, SpecError
 from core.spec import JobSpec
 from core.spec.experiment import ExperimentSpec, Strategy, is_shorthand
 from core.spec.registration import DatasetRegistration
 
 if TYPE_CHECKING:
+    from core.data.inference import Inferred
     from core.data.inspection import Inspection
 
 # `core.data` brings NumPy, Arrow and the decoders: half a second, which the first answers need not wait for. It is
@@ -51,6 +52,16 @@ def inspect_data(registration: DatasetRegistration, roots: Mapping[str, Path]) -
     from core.data.inspection import inspect
 
     return inspect(registration.dataset, registration.holdout, roots, seed=registration.seed)
+
+
+def infer_data(uri: str, roots: Mapping[str, Path], *, target: str | None) -> Inferred:
+    """A guess at the spec of what lies at a URI. Raises `SpecError` with all issues where there is nothing to read."""
+    from core.data.inference import infer
+
+    try:
+        return infer(uri, roots, target=target)
+    except (SpecError, DataError) as error:
+        raise SpecError(f"nothing can be guessed: {error.detail}", hint=error.hint, issues=error.issues) from None
 
 
 def find_experiment_issues(

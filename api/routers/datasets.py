@@ -10,11 +10,19 @@ from starlette.responses import Response
 
 from api.conditional import answer
 from api.deps import DatasetIdDep, IdempotencyKey, IfNoneMatch, LimitDep, ProjectDep, ServicesDep
-from api.examples import DATASETS
+from api.examples import DATASETS, PLACES
 from api.openapi import NOT_MODIFIED, POLLED_HEADERS, problems
-from api.schemas import DatasetOut, DatasetStatisticsOut, DatasetValidationOut, ListOut, ProblemError
+from api.schemas import (
+    DatasetInferenceIn,
+    DatasetInferenceOut,
+    DatasetOut,
+    DatasetStatisticsOut,
+    DatasetValidationOut,
+    ListOut,
+    ProblemError,
+)
 from api.strict_json import StrictJsonRoute
-from api.submission import inspect_data, refuse_errors
+from api.submission import infer_data, inspect_data, refuse_errors
 from core.jobs.dataset_views import DatasetView
 from core.spec.registration import DatasetRegistration
 
@@ -45,6 +53,32 @@ def validate_dataset(request: Request, registration: Registration, services: Ser
             else DatasetStatisticsOut.model_validate(asdict(found.statistics)),
             fingerprint=found.fingerprint,
             spec=registration.resolved(),
+        ),
+    )
+
+
+@router.post(
+    "/datasets/infer",
+    operation_id="infer_dataset",
+    summary="Guess a data set's spec",
+    response_model=DatasetInferenceOut,
+    responses=problems(400, 413, 415, 422),
+)
+def infer_dataset(
+    request: Request, wanted: Annotated[DatasetInferenceIn, Body(openapi_examples=PLACES)], services: ServicesDep
+) -> Response:
+    """From names and values: the source's kind, target, split, groups, modalities and how they want to be prepared, all
+    with their reasons, and every column that is left out with why. `gblend init` writes it as a commented spec."""
+    found = infer_data(wanted.uri, services.settings.data_roots, target=wanted.target)
+    return answer(
+        request,
+        DatasetInferenceOut(
+            rows=found.rows,
+            dataset=found.dataset,
+            holdout=found.holdout,
+            notes=found.notes,
+            left_out=found.left_out,
+            missing=found.missing,
         ),
     )
 

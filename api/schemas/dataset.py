@@ -8,6 +8,7 @@ from api.schemas.base import JsonObject, Timestamp, WireModel
 from api.schemas.problem import ProblemError
 from core.errors import Issue
 from core.jobs.dataset_views import DatasetView
+from core.spec.base import ColumnName, SpecModel, Uri
 
 
 class SpreadOut(WireModel):
@@ -166,3 +167,29 @@ class DatasetValidationOut(WireModel):
     """`null` where anything is wrong."""
     spec: JsonObject
     """The registration with every default written out."""
+
+
+class DatasetInferenceIn(SpecModel):
+    """Which data are to be looked at."""
+
+    uri: Uri
+    """A table, an npz or safetensors file, a folder, or shards: `data://clips/manifest.csv`."""
+    target: ColumnName | None = None
+    """The column that is to be predicted; left out: the likeliest one."""
+
+
+class DatasetInferenceOut(WireModel):
+    """A guess at a data set's spec, for a person to look over; nothing was created."""
+
+    object: Literal["dataset.inference"] = "dataset.inference"
+    rows: int
+    dataset: JsonObject
+    """A job spec's `dataset`, as far as there is one."""
+    holdout: JsonObject
+    """A job spec's `holdout`; empty where the default will do."""
+    notes: dict[str, str]
+    """JSON pointer into a job spec -> why that is there."""
+    left_out: dict[str, str]
+    """Column -> why it is not used."""
+    missing: list[str]
+    """What must be added before it is a spec; empty where nothing is missing."""

@@ -10,7 +10,7 @@ from gblend_client._calls import create, get, items, look, page, path_of
 from gblend_client._decode import decode
 from gblend_client._flow import Flow
 from gblend_client._retry import Backoff
-from gblend_client.dataset_types import Dataset, DatasetValidation
+from gblend_client.dataset_types import Dataset, DatasetInference, DatasetValidation
 from gblend_client.errors import InvalidInput
 from gblend_client.types import Page
 
@@ -42,6 +42,12 @@ def validate(spec: Mapping[str, Any], backoff: Backoff) -> Flow[DatasetValidatio
         known = yield from get_dataset(body["dataset"], backoff)
         body = {**known.spec, **body, "dataset": known.spec.get("dataset")}
     return (yield from look(DatasetValidation, f"{DATASETS}/validate", body, backoff))
+
+
+def infer(uri: str, target: str | None, backoff: Backoff) -> Flow[DatasetInference]:
+    """`POST /datasets/infer`."""
+    body = {"uri": uri} | ({} if target is None else {"target": target})
+    return look(DatasetInference, f"{DATASETS}/infer", body, backoff)
 
 
 def register(spec: Mapping[str, Any], idempotency_key: str | None, backoff: Backoff) -> Flow[Dataset]:

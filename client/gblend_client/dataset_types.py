@@ -147,3 +147,20 @@ class Dataset(_Object):
     statistics: DatasetStatistics | None = None
     warnings: tuple[ProblemItem, ...] = ()
     created_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetInference(_Object):
+    """A guess at a data set's spec, for a person to look over."""
+
+    dataset: Mapping[str, Any]
+    """A job spec's `dataset`, as far as there is one."""
+    holdout: Mapping[str, Any] = field(default_factory=dict)
+    """A job spec's `holdout`; empty where the default will do."""
+    notes: Mapping[str, str] = field(default_factory=dict)
+    """JSON pointer into a job spec -> why that is there."""
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    """Column -> why it is not used."""
+    missing: tuple[str, ...] = ()
+    """What must be added before it is a spec."""
+    rows: int | None = None

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from gblend_client import _registering
 from gblend_client._drivers import AsyncDriver, SyncDriver
 from gblend_client._retry import Policy
-from gblend_client.dataset_types import Dataset, DatasetValidation
+from gblend_client.dataset_types import Dataset, DatasetInference, DatasetValidation
 from gblend_client.specfile import SpecInput, load
 from gblend_client.types import Page
 
@@ -26,6 +26,13 @@ class Datasets:
         JSON file). Raises `Validation` where it is no such thing at all.
         """
         return self._driver.run(_registering.validate(load(spec), self._policy.calls))
+
+    def infer(self, uri: str, *, target: str | None = None) -> DatasetInference:
+        """A guess at the spec of what lies at a URI (`data://clips/manifest.csv`, a folder, shards), with reasons.
+
+        `target` names the column to be predicted. Raises `Validation` where there is nothing to read.
+        """
+        return self._driver.run(_registering.infer(uri, target, self._policy.calls))
 
     def register(self, spec: SpecInput, *, idempotency_key: str | None = None) -> Dataset:
         """Registers what `validate` finds nothing wrong with; `spec` as there. Jobs can then name it by its id.
@@ -61,6 +68,10 @@ class AsyncDatasets:
     async def validate(self, spec: SpecInput) -> DatasetValidation:
         """See `Datasets.validate`."""
         return await self._driver.run(_registering.validate(load(spec), self._policy.calls))
+
+    async def infer(self, uri: str, *, target: str | None = None) -> DatasetInference:
+        """See `Datasets.infer`."""
+        return await self._driver.run(_registering.infer(uri, target, self._policy.calls))
 
     async def register(self, spec: SpecInput, *, idempotency_key: str | None = None) -> Dataset:
         """See `Datasets.register`."""

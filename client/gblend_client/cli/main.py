@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from gblend_client._version import __version__
-from gblend_client.cli import comparing, data, lifecycle, output, tables, tables_of_experiments
+from gblend_client.cli import comparing, data, lifecycle, output, starting, tables, tables_of_experiments
 from gblend_client.cli.comparing import Wanted
 from gblend_client.cli.data import read_spec
 from gblend_client.cli.following import follow
@@ -235,6 +235,7 @@ def cancel(
         print_job_line(session.out, session.gblend.jobs.cancel(job_id))
 
 
+starting.register(app)
 data.register_commands(app)
 lifecycle.register(app)
 

@@ -20,6 +20,7 @@ ROUTES = [
     ("get", "/readyz", "readyz"),
     ("get", "/v1/datasets", "list_datasets"),
     ("post", "/v1/datasets", "register_dataset"),
+    ("post", "/v1/datasets/infer", "infer_dataset"),
     ("post", "/v1/datasets/validate", "validate_dataset"),
     ("delete", "/v1/datasets/{dataset_id}", "delete_dataset"),
     ("get", "/v1/datasets/{dataset_id}", "get_dataset"),

@@ -72,6 +72,31 @@ def test_a_body_that_is_no_registration_is_refused_as_anywhere(api: LiveApi) -> 
     assert_problem(api.client.post("/v1/datasets/validate", content=b"{"), 415, "request.media_type")
 
 
+# guessing
+
+
+def test_a_guess_is_a_spec_that_can_be_submitted(api: LiveApi) -> None:
+    response = api.client.post("/v1/datasets/infer", json={"uri": "data://toy/manifest.csv"})
+    assert response.status_code == 200, response.text
+    found = response.json()
+    assert (found["object"], found["rows"], found["holdout"]) == ("dataset.inference", 40, {})
+    assert found["dataset"]["target"] == {"column": "label", "type": "binary"}
+    assert found["dataset"]["sample_id"] == "id"
+    assert found["missing"] == ["modalities: gblend blends two or more; one was found"]
+    assert found["notes"]["#/dataset/modalities/0"] == "columns: 3 number, 0 category"
+
+
+def test_nothing_to_guess_from(api: LiveApi) -> None:
+    for body, code, pointer in (
+        ({"uri": "data://toy/nothing.csv"}, "source.not_found", "#/uri"),
+        ({"uri": "data://../x.csv"}, "source.forbidden", "#/uri"),
+        ({"uri": "data://toy/manifest.csv", "target": "lable"}, "column.missing", "#/target"),
+        ({"url": "data://toy/manifest.csv"}, "spec.missing_field", "#/uri"),
+    ):
+        told = assert_problem(api.client.post("/v1/datasets/infer", json=body), 422, "spec.invalid")
+        assert (code, pointer) in [(error["code"], error["pointer"]) for error in told["errors"]]
+
+
 # registering
 
 

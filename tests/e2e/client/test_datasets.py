@@ -136,3 +136,43 @@ def test_what_is_wrong_is_not_registered(run: Run, spec: Path) -> None:
     done = run("register", spec, "--set", "dataset.target.column=lable")
     assert done.exit_code == 3
     assert "column.missing" in done.stderr
+
+
+def test_init_writes_a_spec_that_validates(api: LiveApi, run: Run, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = Path(api.settings.data_roots["data"]) / "pairs"
+    folder.mkdir(exist_ok=True)
+    (folder / "manifest.csv").write_text(
+        "id,speaker,height,remark,label\n"
+        + "".join(f"p{i},s{i // 8},{i * 1.5},{'this is remark number ' + str(i)},{'ab'[i % 2]}\n" for i in range(40))
+    )
+    done = run("init", folder / "manifest.csv")  # the end of a local path, below data://
+    assert done.exit_code == 0, done.output
+    assert done.stdout == "pairs.yaml\n"
+    assert done.stderr == "look it over; then: gblend validate pairs.yaml\n"
+    spec = yaml.safe_load((tmp_path / "pairs.yaml").read_text())
+    assert spec["dataset"]["source"]["uri"] == "data://pairs/manifest.csv"
+    assert spec["dataset"]["split"] == {"method": "draw", "group_by": ["speaker"], "seed": 0}
+    assert [each["type"] for each in spec["dataset"]["modalities"]] == ["text", "tabular"]
+    checked = run("validate", "pairs.yaml")
+    assert checked.exit_code == 0, checked.output
+    assert run("submit", "pairs.yaml").exit_code == 0
+
+    again = run("init", "data://pairs/manifest.csv")
+    assert again.exit_code == 2
+    assert "--force writes over it" in again.stderr
+    assert run("init", "data://pairs", "--force", "--target", "label", "-o", "-").stdout.startswith("# A guess")
+    assert json.loads(run("init", "data://pairs", "--json").stdout)["uri"] == "data://pairs"
+
+
+def test_init_says_what_is_still_needed(run: Run, tmp_path: Path) -> None:
+    done = run("init", "data://toy/manifest.csv", "-o", tmp_path / "toy.yaml")
+    assert done.exit_code == 3
+    assert "still needed: modalities" in done.stderr
+    assert "# STILL NEEDED: modalities" in (tmp_path / "toy.yaml").read_text()
+
+
+def test_init_of_a_place_that_is_none(run: Run) -> None:
+    done = run("init", "somewhere/nothing.csv")
+    assert done.exit_code == 3
+    assert "source.not_found" in done.stderr

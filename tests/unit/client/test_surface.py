@@ -34,6 +34,7 @@ def test_the_exported_names() -> None:
         "ConnectionFailed",
         "Contribution",
         "Dataset",
+        "DatasetInference",
         "DatasetStatistics",
         "DatasetValidation",
         "Difference",
@@ -130,6 +131,7 @@ def test_the_methods_of_workers() -> None:
 def test_the_methods_of_data_sets() -> None:
     assert {name: [*inspect.signature(method).parameters][1:] for name, method in _methods(Datasets).items()} == {
         "validate": ["spec"],
+        "infer": ["uri", "target"],
         "register": ["spec", "idempotency_key"],
         "get": ["dataset_id"],
         "list": ["limit"],
