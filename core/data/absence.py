@@ -17,9 +17,11 @@ from core.data.problems import EXAMPLES, RowProblem
 from core.data.references import modality_references
 from core.data.split import TRAIN
 from core.data.table import Mask, Rows, Table
-from core.data.targets import Labels, LabelSets, Quantity, Targets
+from core.data.targets import Quantity, Targets
 from core.errors import Issue
 from core.spec.data import Modality
+
+Floats = NDArray[np.float64]
 
 TELLING_DIFFERENCE, TELLING_ERRORS = 0.2, 3.0
 """Absence may tell the class where a class lacks a modality more often, or more seldom, than the others together, by so
@@ -111,12 +113,11 @@ def _mostly(name: str, absent: Mask, pointer: str) -> Issue | None:
 
 def _tells_class(name: str, absent: Mask, targets: Targets, train: Rows, pointer: str) -> Issue | None:
     """A warning where the rows of a class (the larger half of the numbers) lack a modality oftener than the others."""
-    titles, members = _classes(targets, train)
-    gone, total = absent[train].astype(np.float64), len(train)
-    inside = members.sum(axis=0).astype(np.float64)
-    rate = gone @ members / np.maximum(inside, 1.0)
-    others = gone @ ~members / np.maximum(total - inside, 1.0)
-    error = np.sqrt(gone.mean() * (1.0 - gone.mean()) * total / np.maximum(inside * (total - inside), 1.0))
+    titles, inside, gone = _counts(targets, absent, train)
+    total, share = len(train), float(absent[train].mean())
+    rate = gone / np.maximum(inside, 1.0)
+    others = (share * total - gone) / np.maximum(total - inside, 1.0)
+    error = np.sqrt(share * (1.0 - share) * total / np.maximum(inside * (total - inside), 1.0))
     difference = np.abs(rate - others) * ((inside > 0) & (inside < total))
     telling = np.flatnonzero((difference >= TELLING_DIFFERENCE) & (difference > TELLING_ERRORS * error))
     if not len(telling):
@@ -134,12 +135,11 @@ def _tells_class(name: str, absent: Mask, targets: Targets, train: Rows, pointer
     )
 
 
-def _classes(targets: Targets, rows: Rows) -> tuple[tuple[str, ...], NDArray[np.bool_]]:
-    """Names and members [len(rows), K]: of classes, of labels, or of the numbers above their median."""
-    if isinstance(targets, LabelSets):
-        return targets.classes, targets.members[rows]
-    if isinstance(targets, Quantity):
-        values = targets.values[rows]
-        return ("targets above the median",), (values > np.median(values))[:, None]
-    assert isinstance(targets, Labels)
-    return targets.classes, targets.codes[rows, None] == np.arange(len(targets.classes))
+def _counts(targets: Targets, absent: Mask, rows: Rows) -> tuple[tuple[str, ...], Floats, Floats]:
+    """Names; how many of `rows` [K] each class, label or half of the numbers has; and how many of these are absent."""
+    lacking = rows[absent[rows]]
+    if not isinstance(targets, Quantity):
+        return targets.classes, targets.counts(rows).astype(np.float64), targets.counts(lacking).astype(np.float64)
+    median = np.median(targets.values[rows])
+    counts = [np.array([(targets.values[some] > median).sum()], dtype=np.float64) for some in (rows, lacking)]
+    return ("targets above the median",), counts[0], counts[1]
