@@ -127,7 +127,7 @@ def prepare(spec: JobSpec, roots: Mapping[str, Path]) -> PreparedData:
     if dataset.target.column not in survey.table.columns:
         raise _failure(issues)
     assessment = assess(
-        survey.table.take(keep),
+        survey.ruling_table(keep),
         dataset,
         spec.holdout,
         seed=spec.seed,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from core.errors import Issue, Severity
 
@@ -53,11 +53,19 @@ class RowProblem:
         return cls(row, error.code, error.detail)
 
 
+@dataclass(slots=True)
+class _Alike:
+    """How many problems of one code there are at one place, and the first few: there may be millions."""
+
+    count: int = 0
+    first: list[RowProblem] = field(default_factory=list)
+
+
 class RowProblems:
     """All the row problems of a data set, by the part of the spec that they belong to."""
 
     def __init__(self) -> None:
-        self._by_place: dict[tuple[str, str, str], list[RowProblem]] = defaultdict(list)
+        self._by_place: dict[tuple[str, str, str], _Alike] = defaultdict(_Alike)
         self.rows: set[int] = set()
         """Rows with at least one problem."""
         self.without_label: set[int] = set()
@@ -66,7 +74,10 @@ class RowProblems:
     def add(self, pointer: str, what: str, problems: Iterable[RowProblem]) -> None:
         """Keep problems found in `what` (`modality 'audio'`, `the target`), described at `pointer`."""
         for problem in problems:
-            self._by_place[pointer, what, problem.code].append(problem)
+            alike = self._by_place[pointer, what, problem.code]
+            alike.count += 1
+            if len(alike.first) < EXAMPLES:
+                alike.first.append(problem)
             self.rows.add(problem.row)
             if problem.code.startswith("target."):
                 self.without_label.add(problem.row)
@@ -74,9 +85,9 @@ class RowProblems:
     def issues(self, sample: Callable[[int], str], severity: Severity) -> list[Issue]:
         """One issue per place and code, with the count and five examples; `sample` names a row."""
         found: list[Issue] = []
-        for (pointer, what, code), problems in self._by_place.items():
-            first = problems[0]
-            rows = "1 row" if len(problems) == 1 else f"{len(problems)} rows"
+        for (pointer, what, code), alike in self._by_place.items():
+            first = alike.first[0]
+            rows = "1 row" if alike.count == 1 else f"{alike.count} rows"
             found.append(
                 Issue(
                     code=code,
@@ -85,8 +96,8 @@ class RowProblems:
                     pointer=pointer,
                     hint=HINTS[code],
                     sample=sample(first.row),
-                    count=len(problems),
-                    examples=tuple(f"{sample(problem.row)}: {problem.detail}" for problem in problems[:EXAMPLES]),
+                    count=alike.count,
+                    examples=tuple(f"{sample(problem.row)}: {problem.detail}" for problem in alike.first),
                 )
             )
         return found

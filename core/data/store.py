@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from core.data.modalities import encode, info_of
-from core.data.modalities.base import Floats, Raw, State
+from core.data.modalities.base import Floats, Raw, State, guard_store, rows_at_once
 from core.data.table import Mask, Rows
 
 
@@ -23,7 +25,7 @@ class Store:
             self._places = np.where(self._present, np.cumsum(self._present) - 1, -1)
             raw = raw[self._present]
         self._lazy = state["type"] in ("image", "video")
-        self._values = raw if self._lazy else encode(raw, state)
+        self._values = raw if self._lazy else _encoded(raw, state, self._shape)
 
     def batch(self, rows: Rows) -> Floats:
         """C-contiguous float32 `[len(rows), *shape]`."""
@@ -41,3 +43,13 @@ class Store:
     def _encoded(self, places: Rows) -> Floats:
         values = self._values[places]
         return encode(values, self._state) if self._lazy else values
+
+
+def _encoded(raw: Raw, state: State, shape: tuple[int, ...]) -> Floats:
+    """All rows, some at a time: encoding works in float64, which would take several times the result."""
+    guard_store(len(raw) * math.prod(shape) * 4, "samples", "set a smaller preprocess.max_seconds, or fewer steps")
+    out = np.empty((len(raw), *shape), dtype=np.float32)
+    step = rows_at_once(math.prod(shape))
+    for start in range(0, len(raw), step):
+        out[start : start + step] = encode(raw[start : start + step], state)
+    return out

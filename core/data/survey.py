@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from core.data.problems import EXAMPLES, RowProblem, RowProblems
 from core.data.references import Reference, header_issue, modality_references, references, schema_issues, shape_issue
 from core.data.sources import Limits, Source, open_source
 from core.data.split import PART_COLUMN, UNUSED, Parts
-from core.data.table import Column, ColumnHeader, Mask, Rows, Table
+from core.data.table import Column, ColumnHeader, Mask, RowNames, Rows, Table
 from core.data.targets import target_problems
 from core.errors import GblendError, Issue, Severity
 from core.spec.data import ColumnSplit, DatasetSpec, Holdout, OnBadSample
@@ -33,10 +33,12 @@ class Survey:
     source: Source | None = None
     table: Table | None = None
     rows: Rows = field(default_factory=lambda: np.empty(0, dtype=np.int64))
-    sample_ids: tuple[str, ...] = ()
+    sample_ids: Sequence[str] = ()
     usable: frozenset[str] = frozenset()
     absent: dict[str, Mask] = field(default_factory=dict)
     problems: RowProblems = field(default_factory=RowProblems)
+    ruling: frozenset[str] = frozenset()
+    """The columns outside of the modalities: target, ids, split, groups."""
 
     def tell(self, modality: str, pointer: str, problems: Iterable[RowProblem]) -> None:
         """Keep the problems of a modality's rows; that one has nothing is none where it may be missing."""
@@ -52,6 +54,12 @@ class Survey:
     def sample(self, row: int) -> str:
         """How a row of `table` is called in messages."""
         return self.sample_ids[row]
+
+    def ruling_table(self, rows: Rows) -> Table:
+        """What labels, split and V are made from: these rows of the few columns that it takes."""
+        assert self.table is not None
+        columns = {name: column for name, column in self.table.columns.items() if name in self.ruling}
+        return Table(columns, self.table.rows, self.table.id_column).take(rows)
 
 
 def take_survey(
@@ -90,6 +98,8 @@ def take_survey(
         return survey
     survey.source = source
     survey.usable = _usable(spec, good)
+    outside = {mention.column for mention in mentions if mention.modality is None}
+    survey.ruling = frozenset(outside | {PART_COLUMN, source.id_column or PART_COLUMN})
     _choose_rows(survey, table, spec, pointer)
     assert survey.table is not None
     survey.absent = masked_rows((each for each in spec.modalities if each.name in survey.usable), survey.table)
@@ -183,11 +193,8 @@ def _choose_rows(survey: Survey, table: Table, spec: DatasetSpec, pointer: str) 
             survey.rows = np.flatnonzero(~unused).astype(np.int64)
             table = table.take(survey.rows)
     survey.table = table
-    survey.sample_ids = tuple(map(str, survey.rows.tolist()))
     named = spec.sample_id or table.id_column
-    if named is not None and named in table.columns:
-        ids = table.columns[named].text()
-        survey.sample_ids = tuple(name or number for name, number in zip(ids, survey.sample_ids, strict=True))
+    survey.sample_ids = RowNames(survey.rows, table.columns.get(named) if named is not None else None)
     if spec.target.column in table.columns:
         column = table.columns[spec.target.column]
         survey.problems.add(f"{pointer}/target/column", "the target", target_problems(column, spec.target))

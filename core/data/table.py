@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,8 +84,33 @@ class Table:
     """A column that names the rows where the source has names of its own (files, members of a shard)."""
 
     def take(self, rows: Rows) -> Table:
-        """Only these rows, in this order."""
+        """Only these rows, in this order; nothing is copied where they are all of them."""
+        if len(rows) == self.rows and np.array_equal(rows, np.arange(self.rows)):
+            return self
         return Table({name: column.take(rows) for name, column in self.columns.items()}, len(rows), self.id_column)
+
+
+class RowNames(Sequence[str]):
+    """What rows are called: by a column, or where that is missing, by their numbers. Made when they are asked for."""
+
+    def __init__(self, numbers: Rows, column: Column | None = None) -> None:
+        self._numbers = numbers
+        self._column = column
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    @overload
+    def __getitem__(self, row: int) -> str: ...
+    @overload
+    def __getitem__(self, row: slice) -> RowNames: ...
+    def __getitem__(self, row: int | slice) -> str | RowNames:
+        if isinstance(row, slice):
+            rows = np.arange(len(self), dtype=np.int64)[row]
+            return RowNames(self._numbers[rows], self._column and self._column.take(rows))
+        if self._column is not None and not self._column.missing[row]:
+            return label_text(self._column.values[row]) or str(self._numbers[row])
+        return str(self._numbers[row])
 
 
 def text_column(values: list[str], dtype: str = "string") -> Column:

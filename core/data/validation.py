@@ -7,7 +7,7 @@ that is wrong comes back together, errors and warnings. Contents (tier 3) are `c
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -19,17 +19,18 @@ from core.data.assessment import Assessment, assess
 from core.data.blobs import Blob
 from core.data.media import forbidden_issue, locate_files
 from core.data.modalities import is_media, read_modality
-from core.data.modalities.base import Raw
-from core.data.modalities.tabular import constant_columns
+from core.data.modalities.tabular import constant_in
 from core.data.problems import RowProblem
 from core.data.references import schema_issues
 from core.data.sources import Limits
 from core.data.split import TRAIN
 from core.data.survey import Survey, judge, take_survey
-from core.data.table import Rows
+from core.data.table import Rows, Table
 from core.data.targets import WEIGHTS_POINTER, weight_issues
 from core.errors import Issue
 from core.spec.data import DatasetSpec, Holdout, MediaModality, Modality, TabularModality
+
+_ROWS_AT_ONCE = 65_536
 
 __all__ = ["CheckLimits", "Look", "check", "look_at", "schema_issues"]
 
@@ -43,15 +44,6 @@ class CheckLimits:
     seconds: float = 10.0
     """After so long no further file is looked up (a slow network file system)."""
     source: Limits = field(default_factory=Limits)
-
-
-@dataclass(frozen=True, slots=True)
-class _Table:
-    """A tabular modality and its decoded rows."""
-
-    modality: TabularModality
-    pointer: str
-    raw: Raw
 
 
 @dataclass(slots=True)
@@ -124,14 +116,14 @@ def look_at(
     look = Look(survey, list(survey.issues))
     if survey.table is not None:
         complete = _check_media(look, spec, roots, pointer, limits, look_into)
-        tabular = _check_tables(survey, spec, pointer)
+        _check_tables(survey, spec, pointer)
         found, look.keep = judge(survey, spec.on_bad_sample, pointer, complete=complete)
         look.issues += found
         if spec.target.column in survey.table.columns:
-            table = survey.table.take(look.keep)
+            table = survey.ruling_table(look.keep)
             assessment = assess(table, spec, holdout, seed=seed, pointer=pointer, holdout_pointer=holdout_pointer)
             look.issues += assessment.issues
-            look.issues += _constants(survey, tabular, assessment, look.keep)
+            look.issues += _constants(survey, spec, assessment, look.keep, pointer)
             absent = {name: mask[look.keep] for name, mask in survey.absent.items()}
             look.issues += absence_issues(spec.modalities, absent, assessment, pointer)
             look.assessment = assessment
@@ -183,24 +175,35 @@ def _has_files(modality: Modality, survey: Survey) -> bool:
     return is_media(modality) and loaded and modality.name in survey.usable
 
 
-def _check_tables(survey: Survey, spec: DatasetSpec, pointer: str) -> list[_Table]:
-    read: list[_Table] = []
+def _tables(survey: Survey, spec: DatasetSpec, pointer: str) -> Iterator[tuple[TabularModality, str]]:
+    """The tabular modalities that can be read, and where their columns are named."""
     for index, modality in enumerate(spec.modalities):
         if isinstance(modality, TabularModality) and modality.name in survey.usable:
-            assert survey.table is not None
-            where = f"{pointer}/modalities/{index}/columns"
-            reading = read_modality(modality, survey.table)
-            survey.tell(modality.name, where, reading.problems)
-            read.append(_Table(modality, where, reading.raw))
-    return read
+            yield modality, f"{pointer}/modalities/{index}/columns"
 
 
-def _constants(survey: Survey, tabular: list[_Table], assessment: Assessment, keep: Rows) -> list[Issue]:
+def _check_tables(survey: Survey, spec: DatasetSpec, pointer: str) -> None:
+    """Some rows at a time: all of them, decoded, would take several times what their columns take."""
+    assert survey.table is not None
+    for modality, where in _tables(survey, spec, pointer):
+        columns = {column.name: survey.table.columns[column.name] for column in modality.columns}
+        for start in range(0, survey.table.rows, _ROWS_AT_ONCE):
+            rows = np.arange(start, min(start + _ROWS_AT_ONCE, survey.table.rows), dtype=np.int64)
+            part = Table({name: column.take(rows) for name, column in columns.items()}, len(rows))
+            found = [replace(problem, row=start + problem.row) for problem in read_modality(modality, part).problems]
+            survey.tell(modality.name, where, found)
+
+
+def _constants(survey: Survey, spec: DatasetSpec, assessment: Assessment, keep: Rows, pointer: str) -> list[Issue]:
+    assert survey.table is not None
     if assessment.parts is None:
         return []
     train = keep[assessment.parts == TRAIN]
     return [
-        replace(issue, pointer=read.pointer)
-        for read in tabular
-        for issue in constant_columns(read.modality.columns, read.raw, survey.present(read.modality.name, train))
+        replace(issue, pointer=where)
+        for modality, where in _tables(survey, spec, pointer)
+        for issue in constant_in(
+            [(column, survey.table.columns[column.name]) for column in modality.columns],
+            survey.present(modality.name, train),
+        )
     ]

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from core.data.modalities.base import LARGEST, Floats, Raw, Reading, State, contiguous, moments
+from core.data.modalities.base import LARGEST, Floats, Raw, Reading, State, contiguous, moments, rows_at_once
 from core.data.problems import RowProblem
-from core.data.table import Column, ColumnHeader, Rows
+from core.data.table import Column, ColumnHeader, Mask, Rows
 
 
 def read_timeseries(column: Column, shape: tuple[int | None, int]) -> Reading:
@@ -62,7 +63,10 @@ def encode_timeseries(raw: Raw, state: State) -> Floats:
 
 
 def read_embedding(column: Column, length: int | None = None) -> Reading:
-    """A float64 array `[rows, D]`; D is `length`, or what most rows have."""
+    """An array `[rows, D]`, float64 unless the column's is float32; D is `length`, or what most rows have."""
+    whole = column.values
+    if whole.dtype.kind in "biuf" and whole.ndim == 2 and whole.shape[1] == (length or whole.shape[1]) > 0:
+        return _read_whole(whole, column.missing)
     flat = [np.asarray(value) for value in column.values]
     lengths = Counter(
         len(value) for value, gone in zip(flat, column.missing, strict=True) if not gone and value.ndim == 1
@@ -83,9 +87,25 @@ def read_embedding(column: Column, length: int | None = None) -> Reading:
     return Reading(raw, problems)
 
 
+def _read_whole(values: Raw, missing: Mask) -> Reading:
+    """Rows of one length: they are taken as they are, without an object or a copy of each."""
+    raw = values if values.dtype == np.float32 else values.astype(np.float64, copy=False)
+    bad = np.zeros(len(raw), dtype=np.bool_)
+    for rows in _chunks(np.arange(len(raw), dtype=np.int64), raw.shape[1]):
+        bad[rows] = ~(np.abs(raw[rows]) <= LARGEST).all(axis=1)
+    problems: list[RowProblem] = []
+    for row in np.flatnonzero(bad | missing).tolist():
+        problem = _not_finite(row, raw[row])
+        if missing[row]:
+            problem = RowProblem(row, "value.missing", "there is no vector")
+        if problem is not None:
+            problems.append(problem)
+    return Reading(raw, problems)
+
+
 def fit_embedding(raw: Raw, train: Rows) -> State:
     """Moments of every entry over the training rows."""
-    mean, deviation = moments([raw[train]])
+    mean, deviation = moments(raw[rows] for rows in _chunks(train, raw.shape[1]))
     return {"type": "embedding", "length": int(raw.shape[1]), "mean": mean.tolist(), "std": deviation.tolist()}
 
 
@@ -99,6 +119,11 @@ def array_column(value: Any) -> Column:
     values = np.empty(1, dtype=object)
     values[0] = np.asarray(value, dtype=np.float64)
     return Column(ColumnHeader("array", "array"), values, np.zeros(1, dtype=np.bool_))
+
+
+def _chunks(rows: Rows, size: int) -> Iterator[Rows]:
+    step = rows_at_once(size)
+    return (rows[start : start + step] for start in range(0, len(rows), step))
 
 
 def _not_finite(row: int, values: NDArray[np.float64]) -> RowProblem | None:

@@ -19,16 +19,18 @@ UNSEEN = 0
 
 
 def read_tabular(columns: Sequence[tuple[TabularColumn, Column]]) -> Reading:
-    """An object array `[rows, numbers + categories]`: floats first, then texts, each in the order of the spec.
+    """An array `[rows, numbers + categories]`: floats first, then texts, each in the order of the spec.
 
-    A missing number is a problem; a missing category is the category of empty text.
+    It holds objects, or where there are numbers alone, float64. A missing number is a problem; a missing category is
+    the category of empty text.
     """
     rows = len(columns[0][1].values)
-    raw = np.empty((rows, len(columns)), dtype=object)
+    plain = all(spec.type == "number" for spec, _ in columns)
+    raw = np.empty((rows, len(columns)), dtype=np.float64 if plain else object)
     problems: list[RowProblem] = []
     for place, (spec, column) in enumerate(_numbers_first(columns)):
         if spec.type == "category":
-            raw[:, place] = [value.strip() for value in column.text()]
+            raw[:, place] = _categories(column)
             continue
         values, unreadable = column.numbers()
         raw[:, place] = values
@@ -67,7 +69,17 @@ def encode_tabular(raw: Raw, state: State) -> Floats:
 def constant_columns(columns: Sequence[TabularColumn], raw: Raw, train: Rows) -> list[Issue]:
     """Warnings for columns with one single value in the training rows; `columns` is the spec's."""
     ordered = sorted(columns, key=lambda spec: spec.type == "category")
-    names = [spec.name for place, spec in enumerate(ordered) if len(set(raw[train, place].tolist())) == 1]
+    return _constant([spec.name for place, spec in enumerate(ordered) if _never_changes(raw[train, place])])
+
+
+def constant_in(columns: Sequence[tuple[TabularColumn, Column]], train: Rows) -> list[Issue]:
+    """The same of columns that are not decoded yet: one after the other, as there may be a million rows."""
+    return _constant(
+        [spec.name for spec, column in _numbers_first(columns) if _never_changes(_values(spec, column)[train])]
+    )
+
+
+def _constant(names: list[str]) -> list[Issue]:
     if not names:
         return []
     return [
@@ -95,6 +107,20 @@ def tabular_columns_of(values: Mapping[str, Any], state: State) -> list[tuple[Ta
             header = ColumnHeader("boolean" if isinstance(value, bool) else "number", type(value).__name__)
             found.append((spec, Column(header, np.asarray([value]), np.zeros(1, dtype=np.bool_))))
     return found
+
+
+def _values(spec: TabularColumn, column: Column) -> Raw:
+    return _categories(column) if spec.type == "category" else column.numbers()[0]
+
+
+def _categories(column: Column) -> Raw:
+    out = np.empty(len(column.values), dtype=object)
+    out[:] = [value.strip() for value in column.text()]
+    return out
+
+
+def _never_changes(values: Raw) -> bool:
+    return len(values) > 0 and bool((values == values[0]).all())
 
 
 def _numbers_first(columns: Sequence[tuple[TabularColumn, Column]]) -> list[tuple[TabularColumn, Column]]:

@@ -1,4 +1,4 @@
-"""parquet and npz: their headers say what they hold, so that nothing is loaded before its size is known."""
+"""npz: its headers say what it holds, so that nothing is loaded before its size is known."""
 
 from __future__ import annotations
 
@@ -14,63 +14,11 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from core.data.problems import EXAMPLES
-from core.data.sources.arrow import column_of, header_of
 from core.data.sources.base import Limits, Source, source_error
 from core.data.table import Column, ColumnHeader, ColumnKind, Table, text_column
 from core.errors import DataError
 
 _MOST_ARRAYS = 10_000
-_BATCH_ROWS = 16_384
-_BATCH_FILES = 64
-"""Fewer at once where cells hold files, which are large: memory is judged after every batch."""
-
-
-class ParquetSource(Source):
-    """A parquet file; only the wanted columns are ever decompressed."""
-
-    def __init__(self, path: Path, base: Path, limits: Limits) -> None:
-        import pyarrow.parquet as pq
-
-        with damage_named("parquet"):
-            self._file = pq.ParquetFile(path)
-            schema = self._file.schema_arrow
-        rows = self._file.metadata.num_rows
-        if rows == 0:
-            raise source_error("source.empty", "the manifest has no rows", hint="write one row per sample")
-        if rows > limits.rows:
-            raise source_error("source.too_large", f"the manifest has {rows} rows; at most {limits.rows} are read")
-        self._limits = limits
-        super().__init__(path, base, {field.name: header_of(_storage(field.type)) for field in schema}, rows)
-        self.costly |= {name for name, header in self.headers.items() if header.kind == "file"}
-
-    def read(self, names: Collection[str]) -> Table:
-        """See `Source.read`."""
-        keep = [name for name in names if name in self.headers and self.headers[name].kind != "unsupported"]
-        with damage_named("parquet"):
-            return self._table(self._load(keep))
-
-    def _load(self, names: list[str]) -> dict[str, Column]:
-        """In batches, so that a file whose values unfold to more than the limit is noticed on the way.
-
-        The metadata of single column chunks would tell their sizes beforehand, but Arrow's C++ ends the whole process
-        (an exception that nobody catches) when those are damaged: a fuzzer found 83 such files in 37 500.
-        """
-        import pyarrow as pa
-
-        if not names:
-            return {}
-        batches, size = [], 0
-        files = any(self.headers[name].kind == "file" for name in names)
-        at_once = _BATCH_FILES if files else _BATCH_ROWS
-        for batch in self._file.iter_batches(batch_size=at_once, columns=names, use_threads=False):
-            batches.append(batch)
-            size += batch.nbytes
-            if size > self._limits.array_bytes:
-                raise source_error(
-                    "source.too_large", f"its columns take more than the {self._limits.array_bytes} bytes that are read"
-                )
-        table = pa.Table.from_batches(batches)
-        return {name: column_of(_plain(table[name])) for name in names}
 
 
 class NpzSource(Source):
@@ -161,20 +109,6 @@ def common_rows(shapes: dict[str, tuple[int, ...]]) -> int:
     if rows == 0:
         raise source_error("source.empty", "the arrays hold no samples")
     return rows
-
-
-def _storage(arrow_type: Any) -> Any:
-    import pyarrow as pa
-
-    return arrow_type.storage_type if isinstance(arrow_type, pa.BaseExtensionType) else arrow_type
-
-
-def _plain(values: Any) -> Any:
-    import pyarrow as pa
-
-    if not isinstance(values.type, pa.BaseExtensionType):
-        return values
-    return pa.chunked_array([chunk.storage for chunk in values.chunks], type=values.type.storage_type)
 
 
 @contextmanager

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from core.data.sources.base import Limits, Source, source_error
-from core.data.sources.binary import NpzSource, ParquetSource
+from core.data.sources.binary import NpzSource
 from core.data.sources.folder import FILE_NAME, ID, FolderTable, list_folder, metadata_of
 from core.data.sources.joined import JoinedSource
+from core.data.sources.parquet import ParquetSource
 from core.data.sources.shards import ShardsSource, find_shards
 from core.data.sources.tensors import SafetensorsSource
 from core.data.sources.text import DelimitedSource, JsonLinesSource

@@ -19,7 +19,7 @@ from core.data.modalities.arrays import (
     read_timeseries,
 )
 from core.data.modalities.base import Reading, moments
-from core.data.modalities.tabular import constant_columns, encode_tabular, fit_tabular, read_tabular
+from core.data.modalities.tabular import constant_columns, constant_in, encode_tabular, fit_tabular, read_tabular
 from core.data.table import Column, ColumnHeader, text_column
 from core.errors import DataError
 from core.spec.data import TabularColumn
@@ -129,6 +129,22 @@ def test_constant_columns_are_warned_of_and_become_0() -> None:
     assert encode_tabular(raw, state)[:2, 0].tolist() == [0.0, 0.0]
 
 
+def test_constant_columns_of_a_table_that_is_not_decoded() -> None:
+    columns = [(SITE, text_column([" a", "a", "b"])), (AGE, numbers(0.1, 0.1, 5)), (WEIGHT, numbers(np.nan, 1, 1))]
+    (warning,) = constant_in(columns, np.array([0, 1]))
+    assert warning.examples == ("age", "site")
+    assert [warning.examples for warning in constant_in(columns, np.array([1, 2]))] == [("weight",)]
+    assert constant_in(columns, np.array([], dtype=np.int64)) == []
+
+
+def test_numbers_alone_are_no_objects() -> None:
+    columns = [(AGE, numbers(1, 2, 3)), (WEIGHT, text_column(["0.5", "x", "1"]))]
+    reading = read_tabular(columns)
+    assert reading.raw.dtype == np.float64
+    assert reading.raw[[0, 2]].tolist() == [[1.0, 0.5], [3.0, 1.0]]
+    assert told(reading) == [(1, "value.dtype", "'weight' is 'x', no number")]
+
+
 def test_a_new_row_takes_the_same_road() -> None:
     reading = read_tabular([(SITE, text_column(["a", "b"])), (AGE, numbers(0, 2)), (WEIGHT, numbers(1, 3))])
     states = {"meta": fit_tabular(reading.raw, np.array([0, 1]), [SITE, AGE, WEIGHT])}
@@ -201,6 +217,28 @@ def test_what_is_wrong_with_vectors() -> None:
         (4, "value.not_finite", "inf at index [0]"),
         (5, "value.shape", "[1, 2] instead of [2]"),
     ]
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64, np.int16, np.bool_])
+def test_vectors_of_one_length_are_read_as_they_are(kind: type) -> None:
+    values = np.array([[0, 1], [1, 1], [0, 0]], dtype=kind)
+    column = Column(ColumnHeader("array", "array"), values, np.array([False, False, True]))
+    reading = read_embedding(column)
+    assert reading.raw.dtype == (np.float32 if kind == np.float32 else np.float64)
+    assert reading.raw[:2].tolist() == [[0.0, 1.0], [1.0, 1.0]]
+    assert told(reading) == [(2, "value.missing", "there is no vector")]
+    assert np.shares_memory(reading.raw, values) == (kind in (np.float32, np.float64))
+
+
+def test_what_is_wrong_with_vectors_of_one_length() -> None:
+    values = np.array([[0, 1], [np.nan, 1], [2, np.inf], [-1e39, 3]])
+    column = Column(ColumnHeader("array", "array"), values, np.zeros(4, dtype=np.bool_))
+    assert told(read_embedding(column)) == [
+        (1, "value.not_finite", "nan at index [0]"),
+        (2, "value.not_finite", "inf at index [1]"),
+        (3, "value.not_finite", "-1e+39 at index [0]"),
+    ]
+    assert [code for _, code, _ in told(read_embedding(column, length=3))] == ["value.shape"] * 4
 
 
 def test_no_vector_at_all() -> None:

@@ -233,7 +233,7 @@ def test_parquet_without_rows(roots: Roots) -> None:
 
 
 def test_parquet_in_several_batches(roots: Roots, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("core.data.sources.binary._BATCH_ROWS", 3)
+    monkeypatch.setattr("core.data.sources.parquet._BATCH_ROWS", 3)
     read = parquet(roots, {"a": [str(i % 4) for i in range(10)], "x": list(range(10))}).read(["a", "x"])
     assert read.columns["a"].text() == [str(i % 4) for i in range(10)]
     assert read.columns["x"].values.tolist() == list(range(10))
@@ -300,7 +300,7 @@ def test_parquet_columns_that_are_too_large(roots: Roots) -> None:
     table = pa.table({"a": list(range(1000)), "b": pa.array([0] * 1000, pa.int8())})
     pq.write_table(table, roots["data"] / "t.parquet")
     spec = ManifestSource(uri="data://t.parquet")
-    source = open_source(spec, roots, wanted=["a", "b"], limits=Limits(array_bytes=2000))
+    source = open_source(spec, roots, wanted=["a", "b"], limits=Limits(array_bytes=6000))
     assert source.read(["b"]).rows == 1000
     with pytest.raises(DataError, match=r"source\.too_large"):
         source.read(["a"])

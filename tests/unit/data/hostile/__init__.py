@@ -1,0 +1,1 @@
+"""Files that mean harm, all built from code."""
