@@ -19,6 +19,7 @@ from core.data.assessment import Assessment, assess
 from core.data.blobs import Blob
 from core.data.media import forbidden_issue, locate_files
 from core.data.modalities import is_media, read_modality
+from core.data.modalities.clips import library_issue
 from core.data.modalities.tabular import constant_in
 from core.data.problems import RowProblem
 from core.data.references import schema_issues
@@ -28,7 +29,7 @@ from core.data.survey import Survey, judge, take_survey
 from core.data.table import Rows, Table
 from core.data.targets import WEIGHTS_POINTER, weight_issues
 from core.errors import Issue
-from core.spec.data import DatasetSpec, Holdout, MediaModality, Modality, TabularModality
+from core.spec.data import DatasetSpec, Holdout, MediaModality, Modality, TabularModality, VideoModality
 
 _ROWS_AT_ONCE = 65_536
 
@@ -164,6 +165,8 @@ def _check_media(
         if look_into is not None:
             problems = sorted([*problems, *look_into(modality, located.blobs)], key=lambda problem: problem.row)
         survey.tell(modality.name, where, problems)
+        if isinstance(modality, VideoModality) and (library := library_issue()) is not None:
+            look.issues.append(replace(library, pointer=f"{pointer}/modalities/{index}/type"))
         look.media[modality.name] = located.blobs
         complete = complete and located.complete
     return complete
