@@ -1,4 +1,4 @@
-"""A child of test_large_manifest.py: `python big_check.py ROOT check|prepare` prints its peak memory (MiB), codes."""
+"""A child of test_large_manifest.py: `python big_check.py ROOT check|inspect|prepare` prints peak memory (MiB), codes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from core.data.dataset import prepare
+from core.data.inspection import InspectionLimits, inspect
 from core.data.validation import CheckLimits, check
 from core.spec import JobSpec
 
@@ -46,6 +47,10 @@ def main(root: str, what: str) -> None:
     if what == "check":
         job = spec(media=True)
         found: Any = [issue.code for issue in check(job.dataset, job.holdout, roots, limits=CheckLimits(files=1000))]
+    elif what == "inspect":
+        job = spec(media=True)
+        seen = inspect(job.dataset, job.holdout, roots, limits=InspectionLimits(check=CheckLimits(files=1000)))
+        found = None if seen.statistics is None else seen.statistics.rows
     else:
         data = prepare(spec(media=False), roots)
         found = {part: len(rows) for part, rows in data.split.as_dict().items()}
