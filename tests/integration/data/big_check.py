@@ -1,4 +1,4 @@
-"""A child of test_large_manifest.py: `python big_check.py ROOT check|inspect|prepare` prints its peak (MiB) and codes."""
+"""A child of test_large_manifest.py: `python big_check.py ROOT check|inspect|prepare` prints peak and codes."""
 
 from __future__ import annotations
 
