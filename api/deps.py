@@ -48,6 +48,15 @@ def get_experiment_id(
     return experiment_id
 
 
+def get_dataset_id(
+    dataset_id: Annotated[str, Path(description="The data set's id.", examples=["ds_01KDXYZ3C5Q7R9S1T2V4W6X8Y0"])],
+) -> str:
+    """A data set's id that may be put to the database; whatever cannot be one is not found."""
+    if _ID.fullmatch(dataset_id) is None:
+        raise NotFoundError("there is no data set of that id", code="dataset.not_found")
+    return dataset_id
+
+
 def get_worker_id(
     worker_id: Annotated[str, Path(description="The worker's id.", examples=["wrk_01KDXYZ3C5Q7R9S1T2V4W6X8Y0"])],
 ) -> str:
@@ -69,6 +78,7 @@ ServicesDep = Annotated[Services, Depends(get_services)]
 ProjectDep = Annotated[str, Depends(get_project)]
 JobIdDep = Annotated[str, Depends(get_job_id)]
 ExperimentIdDep = Annotated[str, Depends(get_experiment_id)]
+DatasetIdDep = Annotated[str, Depends(get_dataset_id)]
 WorkerIdDep = Annotated[str, Depends(get_worker_id)]
 LimitDep = Annotated[int, Depends(get_limit)]
 IdempotencyKey = Annotated[

@@ -35,6 +35,7 @@ from core.errors import (
 )
 from core.spec import JobSpec
 from core.spec.experiment import ExperimentSpec
+from core.spec.registration import DatasetRegistration
 
 if TYPE_CHECKING:
     from sqlalchemy.exc import DBAPIError
@@ -129,7 +130,7 @@ async def _validation_error(request: Request, raised: Exception) -> Response:
     if not about_body:
         detail = f"the request has {_counted(len(errors))}"
         return problem(request, 422, code="request.invalid", detail=detail, errors=errors)
-    what = {JobSpec: "job spec", ExperimentSpec: "experiment"}.get(model, "body")
+    what = {JobSpec: "job spec", ExperimentSpec: "experiment", DatasetRegistration: "data set"}.get(model, "body")
     detail = f"the {what} has {_counted(len(errors))}; nothing was created"
     return problem(request, 422, code="spec.invalid", detail=detail, errors=errors)
 

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from fastapi.openapi.models import Example
 
+_DIGITS = {
+    "source": {"type": "manifest", "uri": "data://avdigits/manifest.csv"},
+    "target": {"column": "label"},
+    "modalities": [
+        {"type": "audio", "name": "audio", "column": "audio"},
+        {"type": "image", "name": "image", "column": "image"},
+    ],
+    "split": {"method": "column", "column": "split", "group_by": ["speaker"]},
+}
+
 JOB_SPECS: dict[str, Example] = {
     "online": {
         "summary": "Spoken and written digits, online G-Blend",
         "value": {
             "name": "digits",
             "seed": 0,
-            "dataset": {
-                "source": {"type": "manifest", "uri": "data://avdigits/manifest.csv"},
-                "target": {"column": "label"},
-                "modalities": [
-                    {"type": "audio", "name": "audio", "column": "audio"},
-                    {"type": "image", "name": "image", "column": "image"},
-                ],
-                "split": {"method": "column", "column": "split", "group_by": ["speaker"]},
-            },
+            "dataset": _DIGITS,
             "blending": {"strategy": "online", "super_epochs": {"first": 10, "later": 5}},
             "training": {"epochs": 20},
         },
@@ -38,6 +40,25 @@ JOB_SPECS: dict[str, Example] = {
             },
             "blending": {"strategy": "unimodal", "modality": "audio"},
         },
+    },
+}
+
+DATASETS: dict[str, Example] = {
+    "digits": {
+        "summary": "Spoken and written digits, a speaker never on two sides",
+        "value": {
+            "name": "digits",
+            "dataset": _DIGITS,
+            "holdout": {"fraction": 0.2},
+        },
+    }
+}
+
+PLACES: dict[str, Example] = {
+    "table": {"summary": "A table", "value": {"uri": "data://avdigits/manifest.csv"}},
+    "folder": {
+        "summary": "A folder, and which column is the target",
+        "value": {"uri": "data://pets", "target": "label"},
     },
 }
 

@@ -17,6 +17,7 @@ from api.openapi import DESCRIPTION, document
 from api.routers import (
     artifacts,
     checkpoints,
+    datasets,
     experiments,
     history,
     jobs,
@@ -59,7 +60,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(metrics.router)
     # The limit is the router's, not the app's: the app's sits outside of our middleware and answers in plain text.
     v1 = APIRouter(prefix="/v1", max_body_size=settings.api.max_body_bytes)
-    for noun in (jobs, lifecycle, history, stream, logs, artifacts, checkpoints, experiments, workers):
+    for noun in (jobs, lifecycle, history, stream, logs, artifacts, checkpoints, experiments, datasets, workers):
         v1.include_router(noun.router)
     app.include_router(v1)
     return app

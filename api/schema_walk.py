@@ -17,7 +17,7 @@ from pydantic import BaseModel
 Schema = Mapping[str, Any]
 Loc = Sequence[int | str]
 
-_NOUNS = {"JobSpec": "a job spec", "ExperimentSpec": "an experiment"}
+_NOUNS = {"JobSpec": "a job spec", "ExperimentSpec": "an experiment", "DatasetRegistration": "a data set"}
 
 
 def pointer_of(parts: Iterable[int | str]) -> str:

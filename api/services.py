@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from api.metrics import Metrics
     from core.artifacts import ArtifactStore
     from core.jobs.checkpoints import CheckpointService
+    from core.jobs.datasets import DatasetService
     from core.jobs.experiments import ExperimentService
     from core.jobs.lifecycle import Lifecycle
     from core.jobs.logs import LogReader
@@ -33,6 +34,7 @@ class Services:
     jobs: JobService
     lifecycle: Lifecycle
     experiments: ExperimentService
+    datasets: DatasetService
     workers: WorkerService
     artifacts: ArtifactStore
     checkpoints: CheckpointService
@@ -48,6 +50,7 @@ def start(settings: Settings, stack: ExitStack) -> Services:
     from api.metrics import Metrics
     from core.artifacts import ArtifactStore
     from core.jobs.checkpoints import CheckpointService
+    from core.jobs.datasets import DatasetService
     from core.jobs.experiments import ExperimentService
     from core.jobs.figures import FigureService
     from core.jobs.housekeeping import Housekeeper
@@ -98,6 +101,7 @@ def start(settings: Settings, stack: ExitStack) -> Services:
             max_pending=settings.engine.max_pending,
             announce=queue.send,
         ),
+        datasets=DatasetService(database),
         workers=WorkerService(database, settings.engine),
         artifacts=artifacts,
         checkpoints=CheckpointService(database),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from pydantic import ValidationError
@@ -13,9 +13,14 @@ from pydantic import ValidationError
 from api.schema_walk import pointer_of
 from api.schemas.problem import ProblemError
 from api.spec_errors import body_errors
-from core.errors import Issue, SpecError
+from core.errors import DataError, Issue, SpecError
 from core.spec import JobSpec
 from core.spec.experiment import ExperimentSpec, Strategy, is_shorthand
+from core.spec.registration import DatasetRegistration
+
+if TYPE_CHECKING:
+    from core.data.inference import Inferred
+    from core.data.inspection import Inspection
 
 # `core.data` brings NumPy, Arrow and the decoders: half a second, which the first answers need not wait for. It is
 # imported inside the functions; `warm_up` does it early, off the request path.
@@ -40,6 +45,23 @@ def find_issues(spec: JobSpec, roots: Mapping[str, Path], *, at: str = "#") -> t
             weights_pointer=f"{at}/training/loss/class_weights",
         )
     )
+
+
+def inspect_data(registration: DatasetRegistration, roots: Mapping[str, Path]) -> Inspection:
+    """A close look at a data set, bounded in time; never raises for bad data."""
+    from core.data.inspection import inspect
+
+    return inspect(registration.dataset, registration.holdout, roots, seed=registration.seed)
+
+
+def infer_data(uri: str, roots: Mapping[str, Path], *, target: str | None) -> Inferred:
+    """A guess at the spec of what lies at a URI. Raises `SpecError` with all issues where there is nothing to read."""
+    from core.data.inference import infer
+
+    try:
+        return infer(uri, roots, target=target)
+    except (SpecError, DataError) as error:
+        raise SpecError(f"nothing can be guessed: {error.detail}", hint=error.hint, issues=error.issues) from None
 
 
 def find_experiment_issues(
@@ -134,16 +156,17 @@ def _within(error: ProblemError, changes: Mapping[str, Any]) -> str:
 
 
 def refuse_errors(issues: Sequence[Issue], what: str) -> None:
-    """Raises `SpecError` with all issues where one of them is an error; `what` says whose they are."""
+    """Raises `SpecError` with all issues where one of them is an error; `what` says whose they are: "job spec and its
+    data"."""
     errors = sum(issue.severity == "error" for issue in issues)
     if errors:
         found = "1 problem" if errors == 1 else f"{errors} problems"
-        raise SpecError(f"the {what} and its data have {found}; nothing was created", issues=tuple(issues))
+        raise SpecError(f"the {what} have {found}; nothing was created", issues=tuple(issues))
 
 
 def warm_up() -> None:
-    """Import what `find_issues` needs."""
-    import core.data.validation  # noqa: F401
+    """Import what `find_issues` and `inspect_data` need."""
+    import core.data.inspection  # noqa: F401
 
 
 def digest(spec: JobSpec | ExperimentSpec) -> str:

@@ -59,6 +59,33 @@ def write_tiny_tasks(folder: Path) -> Path:
     return path
 
 
+def write_tiny_masked(folder: Path) -> Path:
+    """Writes `masked.parquet`: the rows of `tiny.npz`, of which 64 lack `clean` and 16 others `noisy`, whatever their
+    class. Returns its path.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with np.load(write_tiny(folder)) as made:
+        arrays = dict(made)
+    order = np.random.default_rng(13).permutation(ROWS)
+    gone = {"clean": set(order[:64].tolist()), "noisy": set(order[64:80].tolist())}
+    columns: dict[str, Any] = {"y": arrays["y"], "part": arrays["part"]}
+    for name, rows in gone.items():
+        columns[name] = [None if row in rows else values.tolist() for row, values in enumerate(arrays[name])]
+    path = folder / "masked.parquet"
+    pq.write_table(pa.table(columns), path)
+    return path
+
+
+def tiny_masked_spec(blending: dict[str, Any] | None = None, **parts: Any) -> dict[str, Any]:
+    """`tiny_spec` over `data://masked.parquet`, where a row may lack either modality."""
+    spec = tiny_spec(blending, **parts)
+    modalities = [modality | {"missing": "mask"} for modality in spec["dataset"]["modalities"]]
+    source = {"type": "manifest", "uri": "data://masked.parquet"}
+    return spec | {"dataset": spec["dataset"] | {"source": source, "modalities": modalities}}
+
+
 def tiny_task_spec(task: str, blending: dict[str, Any] | None = None, **parts: Any) -> dict[str, Any]:
     """`tiny_spec` over `data://tasks.npz`, with the target of a task."""
     column = {"multiclass": "y", "binary": "side", "multilabel": "marks", "regression": "height"}[task]

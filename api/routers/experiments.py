@@ -11,6 +11,7 @@ from api.conditional import answer, conditional
 from api.deps import ExperimentIdDep, IdempotencyKey, IfNoneMatch, LimitDep, ProjectDep, ServicesDep
 from api.examples import EXPERIMENTS
 from api.openapi import NOT_MODIFIED, POLLED_HEADERS, problems
+from api.registered import RegisteredDataRoute
 from api.schemas import (
     ComparisonOut,
     ExperimentDetailOut,
@@ -19,12 +20,11 @@ from api.schemas import (
     ListOut,
     ProblemError,
 )
-from api.strict_json import StrictJsonRoute
 from api.submission import digest, find_experiment_issues, refuse_errors
 from core.jobs.experiment_views import ExperimentView
 from core.spec.experiment import ExperimentSpec
 
-router = APIRouter(tags=["experiments"], route_class=StrictJsonRoute)
+router = APIRouter(tags=["experiments"], route_class=RegisteredDataRoute)
 
 Reference = Annotated[
     str | None, Query(max_length=100, description="The strategy to compare the others with; the first by default.")
@@ -76,7 +76,7 @@ def create_experiment(
             jobs=len(spec.strategies) * len(spec.seeds),
         )
         return answer(request, validation)
-    refuse_errors(issues, "experiment")
+    refuse_errors(issues, "experiment and its data")
     made, created = services.experiments.submit(
         spec, project=project, idempotency_key=idempotency_key, body_digest=digest(spec), warnings=issues
     )

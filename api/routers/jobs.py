@@ -11,16 +11,16 @@ from api.conditional import answer
 from api.deps import IdempotencyKey, IfNoneMatch, JobIdDep, LimitDep, ProjectDep, ServicesDep
 from api.examples import JOB_SPECS
 from api.openapi import NOT_MODIFIED, POLLED_HEADERS, problems
+from api.registered import RegisteredDataRoute
 from api.schemas import JobOut, ListOut, ProblemError, ValidationOut
 from api.services import Services
-from api.strict_json import StrictJsonRoute
 from api.submission import digest, find_issues, find_queue_issues, refuse_errors
 from core.errors import Issue
 from core.jobs.state import JobStatus
 from core.jobs.views import JobView
 from core.spec import JobSpec
 
-router = APIRouter(tags=["jobs"], route_class=StrictJsonRoute)
+router = APIRouter(tags=["jobs"], route_class=RegisteredDataRoute)
 
 
 @router.post(
@@ -56,7 +56,7 @@ def create_job(
         if earlier is not None:
             return created(request, earlier, replayed=True)
     issues = _issues(spec, services)
-    refuse_errors(issues, "job spec")
+    refuse_errors(issues, "job spec and its data")
     job, is_new = services.jobs.submit(
         spec, project=project, idempotency_key=idempotency_key, body_digest=digest(spec), warnings=issues
     )

@@ -4,6 +4,13 @@ from api.schemas.artifact import ArtifactOut
 from api.schemas.base import ListOut, WireModel
 from api.schemas.checkpoint import CheckpointOut
 from api.schemas.comparison import ComparisonOut
+from api.schemas.dataset import (
+    DatasetInferenceIn,
+    DatasetInferenceOut,
+    DatasetOut,
+    DatasetStatisticsOut,
+    DatasetValidationOut,
+)
 from api.schemas.event import EventOut
 from api.schemas.experiment import ExperimentDetailOut, ExperimentOut, ExperimentValidationOut
 from api.schemas.history import MetricOut, SuperEpochOut
@@ -19,6 +26,11 @@ __all__ = [
     "ArtifactOut",
     "CheckpointOut",
     "ComparisonOut",
+    "DatasetInferenceIn",
+    "DatasetInferenceOut",
+    "DatasetOut",
+    "DatasetStatisticsOut",
+    "DatasetValidationOut",
     "EventOut",
     "ExperimentDetailOut",
     "ExperimentOut",

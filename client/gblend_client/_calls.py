@@ -87,8 +87,13 @@ def create(cls: type[T], path: str, spec: Mapping[str, Any], idempotency_key: st
 
 
 def check(cls: type[T], path: str, spec: Mapping[str, Any], backoff: Backoff) -> Flow[T]:
-    """A POST that only checks."""
-    answer = yield from call(_post_spec(path, spec, {}, (("validate_only", "true"),)), backoff)
+    """A POST that would create, and is told only to check."""
+    return look(cls, path, spec, backoff, (("validate_only", "true"),))
+
+
+def look(cls: type[T], path: str, spec: Mapping[str, Any], backoff: Backoff, params: Params = ()) -> Flow[T]:
+    """A POST that creates nothing."""
+    answer = yield from call(_post_spec(path, spec, {}, params), backoff)
     return decode(cls, parse_json(answer.body))
 
 

@@ -14,6 +14,7 @@ from gblend_client import _calls, _downloading, _experimenting, _fleet, _lifecyc
 from gblend_client._config import STREAM_TIMEOUT, client_arguments
 from gblend_client._drivers import AsyncDriver
 from gblend_client._retry import Policy, policy
+from gblend_client.datasets import AsyncDatasets
 from gblend_client.experiment_types import Comparison, Experiment, ExperimentValidation
 from gblend_client.specfile import SpecInput, load
 from gblend_client.types import (
@@ -48,6 +49,7 @@ class AsyncGblend:
         driver, patience = AsyncDriver(self._http, stream_timeout=stream_timeout), policy(retries, backoff)
         self.jobs = AsyncJobs(driver, patience)
         self.experiments = AsyncExperiments(driver, patience)
+        self.datasets = AsyncDatasets(driver, patience)
         self.workers = AsyncWorkers(driver, patience)
 
     @property

@@ -14,6 +14,7 @@ from gblend_client import _calls, _downloading, _experimenting, _fleet, _lifecyc
 from gblend_client._config import STREAM_TIMEOUT, client_arguments
 from gblend_client._drivers import SyncDriver
 from gblend_client._retry import Policy, policy
+from gblend_client.datasets import Datasets
 from gblend_client.experiment_types import Comparison, Experiment, ExperimentValidation
 from gblend_client.specfile import SpecInput, load
 from gblend_client.types import (
@@ -53,6 +54,7 @@ class Gblend:
         driver, patience = SyncDriver(self._http, stream_timeout=stream_timeout), policy(retries, backoff)
         self.jobs = Jobs(driver, patience)
         self.experiments = Experiments(driver, patience)
+        self.datasets = Datasets(driver, patience)
         self.workers = Workers(driver, patience)
 
     @property

@@ -6,7 +6,6 @@ are drawn among those that stay, and preprocessing is fitted on T alone: never o
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,16 +14,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from core.data.absence import absence_issues
 from core.data.assessment import Assessment, assess
 from core.data.fingerprint import dataset_fingerprint
 from core.data.media import forbidden_issue, locate_files
-from core.data.modalities import ModalityInfo, State, encode, fit_modality, info_of, read_modality
-from core.data.modalities.base import Raw, Reading, guard_store, rows_at_once
+from core.data.modalities import ModalityInfo, State, fit_modality, info_of, read_modality
+from core.data.modalities.base import Reading, presence_of
 from core.data.modalities.tabular import constant_columns
 from core.data.quantity import TargetScale
 from core.data.split import TEST, TRAIN, VALIDATION, Codes
+from core.data.store import Store
 from core.data.survey import Survey, judge, take_survey
-from core.data.table import Rows
+from core.data.table import Mask, Rows
 from core.data.targets import Labels, LabelSets, Quantity, Targets, weight_issues
 from core.errors import DataError, Issue
 from core.spec.data import MediaModality, Modality, TabularModality, TargetType
@@ -48,30 +49,6 @@ class SplitIndices:
     def as_dict(self) -> dict[str, Rows]:
         """The parts by name."""
         return {"train": self.train, "holdout": self.holdout, "validation": self.validation, "test": self.test}
-
-
-class _Store:
-    """One modality's samples in memory. Pixels stay 8-bit until a batch is asked for; all else is encoded once."""
-
-    def __init__(self, raw: Raw, state: State) -> None:
-        self._state = state
-        self._lazy = state["type"] in ("image", "video")
-        self._values = raw if self._lazy else _encoded(raw, state)
-
-    def batch(self, rows: Rows) -> NDArray[np.float32]:
-        values = self._values[rows]
-        return encode(values, self._state) if self._lazy else values
-
-
-def _encoded(raw: Raw, state: State) -> NDArray[np.float32]:
-    """All rows, some at a time: encoding works in float64, which would take several times the result."""
-    shape = info_of("", state).shape
-    guard_store(len(raw) * math.prod(shape) * 4, "samples", "set a smaller preprocess.max_seconds, or fewer steps")
-    out = np.empty((len(raw), *shape), dtype=np.float32)
-    step = rows_at_once(math.prod(shape))
-    for start in range(0, len(raw), step):
-        out[start : start + step] = encode(raw[start : start + step], state)
-    return out
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +79,7 @@ class PreparedData:
     """JSON: the fitted state of each modality, for `core.data.modalities.decode_sample`."""
     source_rows: Rows
     """`[N]`: each row's number in the source, from 0."""
-    _stores: Mapping[str, _Store] = field(repr=False)
+    _stores: Mapping[str, Store] = field(repr=False)
     _targets: Targets = field(repr=False)
 
     @property
@@ -119,8 +96,18 @@ class PreparedData:
         return replace(self, _stores={name: store for name, store in self._stores.items() if name in modalities})
 
     def batch(self, rows: Rows) -> dict[str, NDArray[np.float32]]:
-        """Encoded samples, modality name -> C-contiguous `[len(rows), *shape]`; labels are `targets[rows]`."""
-        return {name: store.batch(rows) for name, store in self._stores.items()}
+        """Encoded samples, modality name -> C-contiguous `[len(rows), *shape]`; labels are `targets[rows]`.
+
+        A modality that may be missing has a second entry, `presence_of(name)` -> `[len(rows)]`: 1 where a row has it.
+        Where that is 0 the first entry is a placeholder, zeros, that says nothing.
+        """
+        found: dict[str, NDArray[np.float32]] = {}
+        for name, store in self._stores.items():
+            found[name] = store.batch(rows)
+            present = store.present(rows)
+            if present is not None:
+                found[presence_of(name)] = present
+        return found
 
 
 def prepare(spec: JobSpec, roots: Mapping[str, Path]) -> PreparedData:
@@ -149,10 +136,12 @@ def prepare(spec: JobSpec, roots: Mapping[str, Path]) -> PreparedData:
     )
     issues += assessment.issues
     issues += weight_issues(assessment.labels, spec.training.loss.class_weights)
+    absent = {name: mask[keep] for name, mask in survey.absent.items()}
+    issues += absence_issues(dataset.modalities, absent, assessment, _POINTER)
     split = _split_of(assessment)
     if split is None or any(issue.severity == "error" for issue in issues):
         raise _failure(issues)
-    states, stores = _fit_all(spec, readings, keep, split, issues)
+    states, stores = _fit_all(spec, readings, keep, split, absent, issues)
     rows = survey.rows[keep]
     targets, target_scale = _targets_of(assessment.labels, split)
     return PreparedData(
@@ -197,7 +186,7 @@ def _read_all(survey: Survey, spec: JobSpec, roots: Mapping[str, Path]) -> dict[
         except DataError as error:  # too large for memory: a property of the modality, not of one row
             survey.issues += [replace(issue, pointer=where) for issue in error.issues]
             continue
-        survey.problems.add(where, f"modality {modality.name!r}", reading.problems)
+        survey.tell(modality.name, where, reading.problems)
         survey.issues += [replace(warning, pointer=where) for warning in reading.warnings]
         readings[modality.name] = reading
     return readings
@@ -242,21 +231,31 @@ def _targets_of(targets: Targets, split: SplitIndices) -> tuple[NDArray[Any], Ta
 
 
 def _fit_all(
-    spec: JobSpec, readings: dict[str, Reading], keep: Rows, split: SplitIndices, issues: list[Issue]
-) -> tuple[dict[str, State], dict[str, _Store]]:
-    """Fit every modality on T and encode it. Each reading is let go as soon as its store holds its samples."""
+    spec: JobSpec,
+    readings: dict[str, Reading],
+    keep: Rows,
+    split: SplitIndices,
+    absent: Mapping[str, Mask],
+    issues: list[Issue],
+) -> tuple[dict[str, State], dict[str, Store]]:
+    """Fit every modality on the rows of T that have it, and encode it. Each reading is let go as soon as its store
+    holds its samples."""
     by_name = {modality.name: (index, modality) for index, modality in enumerate(spec.dataset.modalities)}
     states: dict[str, State] = {}
-    stores: dict[str, _Store] = {}
+    stores: dict[str, Store] = {}
     for name, reading in readings.items():
         index, modality = by_name[name]
         raw: NDArray[Any] = reading.raw if len(keep) == len(reading.raw) else reading.raw[keep]
         reading.raw = np.empty(0)
-        states[name] = fit_modality(modality, raw, split.train)
+        gone = absent.get(name)
+        train = split.train if gone is None else split.train[~gone[split.train]]
+        states[name] = fit_modality(modality, raw, train)
+        if gone is not None:
+            states[name]["missing"] = "mask"
         if isinstance(modality, TabularModality):
             where = f"{_POINTER}/modalities/{index}/columns"
-            issues += [replace(issue, pointer=where) for issue in constant_columns(modality.columns, raw, split.train)]
-        stores[name] = _Store(raw, states[name])
+            issues += [replace(issue, pointer=where) for issue in constant_columns(modality.columns, raw, train)]
+        stores[name] = Store(raw, states[name], gone)
     return states, stores
 
 

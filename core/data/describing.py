@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
+from core.data.absence import absent_rows
 from core.data.assessment import Assessment, joint_values
 from core.data.duplicates import PARTS, Duplicates
 from core.data.media_headers import Headers
@@ -159,15 +160,8 @@ def joined_texts(table: Table, modality: TextModality) -> list[str]:
 
 
 def _missing(modality: Modality, table: Table) -> int | None:
-    if isinstance(modality, TabularModality):
-        names: Sequence[str] = [column.name for column in modality.columns]
-    elif isinstance(modality, TextModality):
-        names = modality.text_columns
-    else:
-        names = [modality.column]
-    if any(name not in table.columns for name in names):
-        return None  # an array that has not been loaded
-    return int(np.logical_and.reduce([table.columns[name].missing for name in names]).sum())
+    absent = absent_rows(modality, table)
+    return None if absent is None else int(absent.sum())  # None: an array that has not been loaded
 
 
 def _texts(texts: list[str], modality: TextModality) -> dict[str, Spread]:

@@ -16,7 +16,9 @@ HINTS = {
     "file.undecodable": "the file is damaged, or is not what its name says",
     "file.truncated": "the file ends before its contents do; copy it again",
     "file.too_large": "refused before it is decoded; make it smaller",
-    "value.missing": "fill the cell in, or drop such rows with on_bad_sample",
+    "value.missing": "fill the cell in, or drop such rows with on_bad_sample; rows without the modality can stay "
+    'where it has "missing": "mask"',
+    "row.no_modality": "a row needs at least one modality; fill one in, or drop such rows with on_bad_sample",
     "value.not_finite": "NaN and infinity cannot be trained on; replace them, or drop such rows with on_bad_sample",
     "value.too_long": "shorten the text; max_tokens would not read its end anyhow",
     "value.dtype": "numbers, or lists of numbers, are expected",

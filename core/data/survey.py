@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
+from core.data.absence import masked_rows, rows_without_any
 from core.data.assessment import given_parts
-from core.data.problems import EXAMPLES, RowProblems
+from core.data.problems import EXAMPLES, RowProblem, RowProblems
 from core.data.references import Reference, header_issue, modality_references, references, schema_issues, shape_issue
 from core.data.sources import Limits, Source, open_source
 from core.data.split import PART_COLUMN, UNUSED, Parts
-from core.data.table import Column, ColumnHeader, RowNames, Rows, Table
+from core.data.table import Column, ColumnHeader, Mask, RowNames, Rows, Table
 from core.data.targets import target_problems
 from core.errors import GblendError, Issue, Severity
 from core.spec.data import ColumnSplit, DatasetSpec, Holdout, OnBadSample
@@ -25,6 +26,7 @@ class Survey:
 
     `table` holds the rows in use (all that the split column does not leave out) of every column that is there and of
     the right kind; `rows` are their numbers in the source. `usable` names the modalities all of whose columns it has.
+    `absent` says which of its rows lack a modality that may be missing (all that are usable and have been loaded).
     """
 
     issues: list[Issue]
@@ -33,9 +35,21 @@ class Survey:
     rows: Rows = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     sample_ids: Sequence[str] = ()
     usable: frozenset[str] = frozenset()
+    absent: dict[str, Mask] = field(default_factory=dict)
     problems: RowProblems = field(default_factory=RowProblems)
     ruling: frozenset[str] = frozenset()
     """The columns outside of the modalities: target, ids, split, groups."""
+
+    def tell(self, modality: str, pointer: str, problems: Iterable[RowProblem]) -> None:
+        """Keep the problems of a modality's rows; that one has nothing is none where it may be missing."""
+        absent = self.absent.get(modality)
+        kept = problems if absent is None else [problem for problem in problems if not absent[problem.row]]
+        self.problems.add(pointer, f"modality {modality!r}", kept)
+
+    def present(self, modality: str, rows: Rows) -> Rows:
+        """Those of these rows that have the modality."""
+        absent = self.absent.get(modality)
+        return rows if absent is None else rows[~absent[rows]]
 
     def sample(self, row: int) -> str:
         """How a row of `table` is called in messages."""
@@ -92,6 +106,9 @@ def take_survey(
     outside = {mention.column for mention in mentions if mention.modality is None}
     survey.ruling = frozenset(outside | {PART_COLUMN, source.id_column or PART_COLUMN})
     _choose_rows(survey, table, spec, pointer)
+    assert survey.table is not None
+    survey.absent = masked_rows((each for each in spec.modalities if each.name in survey.usable), survey.table)
+    survey.problems.add(f"{pointer}/modalities", "the modalities", rows_without_any(spec.modalities, survey.absent))
     return survey
 
 

@@ -14,10 +14,12 @@ from typing import Literal
 
 import numpy as np
 
+from core.data.absence import absence_issues
 from core.data.assessment import Assessment, assess
 from core.data.blobs import Blob
 from core.data.media import forbidden_issue, locate_files
 from core.data.modalities import is_media, read_modality
+from core.data.modalities.clips import library_issue
 from core.data.modalities.tabular import constant_in
 from core.data.problems import RowProblem
 from core.data.references import schema_issues
@@ -27,7 +29,7 @@ from core.data.survey import Survey, judge, take_survey
 from core.data.table import Rows, Table
 from core.data.targets import WEIGHTS_POINTER, weight_issues
 from core.errors import Issue
-from core.spec.data import DatasetSpec, Holdout, MediaModality, Modality, TabularModality
+from core.spec.data import DatasetSpec, Holdout, MediaModality, Modality, TabularModality, VideoModality
 
 _ROWS_AT_ONCE = 65_536
 
@@ -124,6 +126,8 @@ def look_at(
             assessment = assess(table, spec, holdout, seed=seed, pointer=pointer, holdout_pointer=holdout_pointer)
             look.issues += assessment.issues
             look.issues += _constants(survey, spec, assessment, look.keep, pointer)
+            absent = {name: mask[look.keep] for name, mask in survey.absent.items()}
+            look.issues += absence_issues(spec.modalities, absent, assessment, pointer)
             look.assessment = assessment
     look.issues = _errors_first(look.issues)
     return look
@@ -161,7 +165,9 @@ def _check_media(
         problems = located.problems
         if look_into is not None:
             problems = sorted([*problems, *look_into(modality, located.blobs)], key=lambda problem: problem.row)
-        survey.problems.add(where, f"modality {modality.name!r}", problems)
+        survey.tell(modality.name, where, problems)
+        if isinstance(modality, VideoModality) and (library := library_issue()) is not None:
+            look.issues.append(replace(library, pointer=f"{pointer}/modalities/{index}/type"))
         look.media[modality.name] = located.blobs
         complete = complete and located.complete
     return complete
@@ -189,7 +195,7 @@ def _check_tables(survey: Survey, spec: DatasetSpec, pointer: str) -> None:
             rows = np.arange(start, min(start + _ROWS_AT_ONCE, survey.table.rows), dtype=np.int64)
             part = Table({name: column.take(rows) for name, column in columns.items()}, len(rows))
             found = [replace(problem, row=start + problem.row) for problem in read_modality(modality, part).problems]
-            survey.problems.add(where, f"modality {modality.name!r}", found)
+            survey.tell(modality.name, where, found)
 
 
 def _constants(survey: Survey, spec: DatasetSpec, assessment: Assessment, keep: Rows, pointer: str) -> list[Issue]:
@@ -200,5 +206,8 @@ def _constants(survey: Survey, spec: DatasetSpec, assessment: Assessment, keep: 
     return [
         replace(issue, pointer=where)
         for modality, where in _tables(survey, spec, pointer)
-        for issue in constant_in([(column, survey.table.columns[column.name]) for column in modality.columns], train)
+        for issue in constant_in(
+            [(column, survey.table.columns[column.name]) for column in modality.columns],
+            survey.present(modality.name, train),
+        )
     ]

@@ -1,5 +1,10 @@
 """Encoders, a head per modality and one over all of them (paper, section 2.1): `{head: logits}`.
 
+Where a sample may lack a modality, a learnt vector of that modality stands in the place of its features: the encoder
+sees the samples that have it and no others, so that what a batch holds for the rest (zeros, or anything) reaches
+neither the outputs, nor a gradient, nor the statistics of a layer. It starts at 0, as a rectified feature that found
+nothing, and is trained with whatever reads the features.
+
 Shape letters: B = batch, F = features of one encoder, K = classes.
 """
 
@@ -14,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from core.data.dataset import ModalityInfo
+from core.data.modalities.base import presence_of
 from core.models.encoders import build_encoder
 from core.models.fusion import build_fused_head
 from core.models.heads import Head
@@ -24,7 +30,13 @@ from core.spec import FUSED, JobSpec
 class MultimodalClassifier(nn.Module):
     """Encoders by modality and heads by name. Modalities are sorted, so their order in a spec never matters."""
 
-    def __init__(self, encoders: Mapping[str, nn.Module], heads: Mapping[str, nn.Module]) -> None:
+    def __init__(
+        self,
+        encoders: Mapping[str, nn.Module],
+        heads: Mapping[str, nn.Module],
+        missing: Mapping[str, nn.Parameter] | None = None,
+    ) -> None:
+        """`missing` has a vector [F] for each modality that a sample may lack."""
         super().__init__()
         self.modalities = tuple(sorted(encoders))
         self.heads = tuple(sorted(set(heads) - {FUSED})) + ((FUSED,) if FUSED in heads else ())
@@ -32,10 +44,25 @@ class MultimodalClassifier(nn.Module):
             self.add_module(f"encoder_{name}", encoders[name])
         for name in self.heads:
             self.add_module(f"head_{name}", heads[name])
+        self.masked = tuple(sorted(missing or ()))
+        """The modalities that a sample may lack."""
+        for name in self.masked:
+            self.register_parameter(f"missing_{name}", (missing or {})[name])
 
     def encoder(self, modality: str) -> nn.Module:
         """The encoder of a modality."""
         return self.get_submodule(f"encoder_{modality}")
+
+    def missing(self, modality: str) -> nn.Parameter:
+        """The vector [F] of a modality in `masked`, for samples that lack it."""
+        # Not `get_parameter`: `torch.func.functional_call` puts plain tensors in the places of parameters.
+        vector: nn.Parameter = getattr(self, f"missing_{modality}")
+        return vector
+
+    def parameters_of(self, modality: str) -> list[nn.Parameter]:
+        """What makes a modality's features: the encoder's parameters, and the vector for samples that lack it."""
+        own = list(self.encoder(modality).parameters())
+        return [*own, self.missing(modality)] if modality in self.masked else own
 
     def head(self, name: str) -> nn.Module:
         """A head by name."""
@@ -47,8 +74,17 @@ class MultimodalClassifier(nn.Module):
         return self.modalities if FUSED in wanted else tuple(name for name in self.modalities if name in wanted)
 
     def features(self, inputs: Mapping[str, Tensor], modalities: Sequence[str]) -> dict[str, Tensor]:
-        """Each modality's features [B, F], as its encoder gives them."""
-        return {name: self.encoder(name)(inputs[name]) for name in modalities}
+        """Each modality's features [B, F]: as its encoder gives them, or the vector for samples that lack it."""
+        return {name: self._features_of(name, inputs) for name in modalities}
+
+    def _features_of(self, name: str, inputs: Mapping[str, Tensor]) -> Tensor:
+        if name not in self.masked:
+            encoded: Tensor = self.encoder(name)(inputs[name])
+            return encoded
+        present = inputs[presence_of(name)] > 0
+        rows = present.nonzero()[:, 0]
+        encoded = self.encoder(name)(inputs[name][rows])
+        return self.missing(name).expand(len(present), -1).index_copy(0, rows, encoded)
 
     def forward(self, inputs: Mapping[str, Tensor], heads: Sequence[str] | None = None) -> dict[str, Tensor]:
         """Logits [B, K] of the heads asked for (all by default); encoders that none of them reads are not run."""
@@ -64,8 +100,11 @@ class MultimodalClassifier(nn.Module):
 
     def part(self, heads: Sequence[str]) -> MultimodalClassifier:
         """These heads and the encoders they read, *sharing* this model's tensors."""
+        reads = self.reads(heads)
         return MultimodalClassifier(
-            {name: self.encoder(name) for name in self.reads(heads)}, {name: self.head(name) for name in heads}
+            {name: self.encoder(name) for name in reads},
+            {name: self.head(name) for name in heads},
+            {name: self.missing(name) for name in reads if name in self.masked},
         )
 
     def copy_of(self, heads: Sequence[str]) -> MultimodalClassifier:
@@ -97,7 +136,9 @@ def build_model(spec: JobSpec, modalities: Mapping[str, ModalityInfo], classes: 
             heads[name] = head
     with _seeded(derive(spec.seed, "head", FUSED)):
         heads[FUSED] = build_fused_head(spec.model, joined=joined, features=features, classes=classes)
-    return MultimodalClassifier(encoders, heads)
+    masked = {modality.name for modality in spec.dataset.modalities if modality.missing == "mask"}
+    missing = {name: nn.Parameter(torch.zeros(joined[name])) for name in spec.modality_names if name in masked}
+    return MultimodalClassifier(encoders, heads, missing)
 
 
 @contextmanager

@@ -1,30 +1,45 @@
 """The data-set part of a job spec: where the rows are, what the target is, which modalities there are, how to split.
 
-Sources and splits have their own files, `core.spec.sources` and `core.spec.split`; this one gives their names too.
+Sources, splits and modalities have their own files, `core.spec.sources`, `core.spec.split` and `core.spec.modalities`;
+this one gives their names too.
 
 The words are those of Ludwig's input features, AutoGluon's column types and Hugging Face's splits.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from core.spec.base import (
     AVERAGE,
     FINE_TUNED,
     FUSED,
     POOL,
-    Bool,
     ColumnName,
     Float,
-    Int,
-    Name,
-    Positive,
     SpecModel,
     misplaced,
 )
+from core.spec.modalities import BUILTIN_FOR as BUILTIN_FOR
+from core.spec.modalities import AudioModality as AudioModality
+from core.spec.modalities import AudioPreprocess as AudioPreprocess
+from core.spec.modalities import BuiltinEncoder as BuiltinEncoder
+from core.spec.modalities import EmbeddingModality as EmbeddingModality
+from core.spec.modalities import Encoder as Encoder
+from core.spec.modalities import ImageModality as ImageModality
+from core.spec.modalities import ImagePreprocess as ImagePreprocess
+from core.spec.modalities import MediaModality as MediaModality
+from core.spec.modalities import Modality as Modality
+from core.spec.modalities import TabularColumn as TabularColumn
+from core.spec.modalities import TabularModality as TabularModality
+from core.spec.modalities import TextModality as TextModality
+from core.spec.modalities import TextPreprocess as TextPreprocess
+from core.spec.modalities import TimeseriesModality as TimeseriesModality
+from core.spec.modalities import VideoModality as VideoModality
+from core.spec.modalities import VideoPreprocess as VideoPreprocess
 from core.spec.sources import ArraysSource as ArraysSource
 from core.spec.sources import FolderSource as FolderSource
 from core.spec.sources import ManifestSource as ManifestSource
@@ -38,6 +53,9 @@ from core.spec.split import HashSplit as HashSplit
 from core.spec.split import Holdout as Holdout
 from core.spec.split import Split as Split
 from core.spec.split import SplitValues as SplitValues
+
+DatasetId = Annotated[str, Field(pattern=r"^ds_[A-Za-z0-9]{1,60}$")]
+"""Names a data set that was registered (`POST /v1/datasets`)."""
 
 TargetType = Literal["multiclass", "binary", "multilabel", "regression"]
 
@@ -58,190 +76,6 @@ class Target(SpecModel):
         if self.separator is not None and self.type != "multilabel":
             raise misplaced(f"a separator is for the type 'multilabel', not {self.type!r}", "separator")
         return self
-
-
-class BuiltinEncoder(SpecModel):
-    """One of the small encoders that come with gblend and train on a CPU.
-
-    `auto` takes `cnn` for image, audio and video, `tcn` for timeseries, `textcnn` for text, `mlp` for tabular and
-    embedding.
-    """
-
-    type: Literal["builtin"] = "builtin"
-    name: Literal["auto", "cnn", "tcn", "mlp", "textcnn"] = "auto"
-    features: Annotated[Int, Field(ge=4, le=4096)] = 128
-    """Length of the feature vector that the encoder hands to its own head and to the fusion."""
-    dropout: Annotated[Float, Field(ge=0.0, lt=1.0)] = 0.0
-
-
-Encoder = BuiltinEncoder
-
-BUILTIN_FOR = {
-    "image": "cnn",
-    "audio": "cnn",
-    "video": "cnn",
-    "timeseries": "tcn",
-    "tabular": "mlp",
-    "embedding": "mlp",
-    "text": "textcnn",
-}
-"""Modality type -> the built-in encoder that reads it."""
-
-
-class ImagePreprocess(SpecModel):
-    """How an image file becomes a float tensor `[channels, height, width]`, standardised per channel on train."""
-
-    size: tuple[Positive, Positive] | None = None
-    """Height and width in pixels; every image is resized to it. Left out: all images must already agree."""
-    mode: Literal["auto", "grey", "rgb"] = "auto"
-    """`auto` takes the mode of the first image; the others are converted to it."""
-
-
-class VideoPreprocess(SpecModel):
-    """How a video file becomes a float tensor `[frames, channels, height, width]`, standardised per channel on
-    train."""
-
-    frames: Annotated[Int, Field(ge=1, le=512)] = 8
-    """How many, evenly spaced in time; a clip with fewer shows some of them twice."""
-    size: tuple[Positive, Positive] | None = None
-    """Height and width in pixels; every frame is resized to it. Left out: all clips must already agree."""
-    mode: Literal["auto", "grey", "rgb"] = "auto"
-    """`auto` takes the mode of the first clip; the others are converted to it."""
-    max_seconds: Annotated[Float, Field(gt=0.0, le=600.0)] = 10.0
-    """Of longer clips only the beginning counts."""
-
-
-class AudioPreprocess(SpecModel):
-    """How a sound file becomes a log-mel spectrogram `[1, mels, frames]`."""
-
-    sample_rate: Annotated[Int, Field(ge=1000, le=192_000)] = 16_000
-    """Hertz; a file with another rate is resampled."""
-    max_seconds: Annotated[Float, Field(gt=0.0, le=600.0)] = 4.0
-    """Longer files are cropped, shorter ones padded with silence; the longest *training* clip caps the length."""
-    mels: Annotated[Int, Field(ge=8, le=256)] = 64
-    window_ms: Annotated[Float, Field(gt=0.0, le=1000.0)] = 25.0
-    hop_ms: Annotated[Float, Field(gt=0.0, le=1000.0)] = 10.0
-    level: Literal["none", "rms"] = "none"
-    """`rms` brings every clip to the same root mean square first: recordings that differ in loudness become alike."""
-    standardise: Literal["per_band", "global", "none"] = "per_band"
-    """Zero mean and unit variance, fitted on train: for each mel band, for all bands together, or not at all."""
-
-
-class TextPreprocess(SpecModel):
-    """How a text becomes word codes `[tokens]`."""
-
-    lowercase: Bool = True
-    """Whether case is ignored."""
-    max_tokens: Annotated[Int, Field(ge=1, le=8192)] = 128
-    """Longer texts lose their ends; the longest *training* text caps the length."""
-    vocabulary: Annotated[Int, Field(ge=1, le=1_000_000)] = 20_000
-    """The most frequent training words that get a code of their own; all others share one."""
-    min_count: Positive = 2
-    """How often a word must occur in the training part for that."""
-
-
-class ImageModality(SpecModel):
-    """PNG or JPEG files."""
-
-    type: Literal["image"]
-    name: Name
-    column: ColumnName
-    preprocess: ImagePreprocess = ImagePreprocess()
-    encoder: Encoder = BuiltinEncoder()
-
-
-class AudioModality(SpecModel):
-    """WAV or FLAC files."""
-
-    type: Literal["audio"]
-    name: Name
-    column: ColumnName
-    preprocess: AudioPreprocess = AudioPreprocess()
-    encoder: Encoder = BuiltinEncoder()
-
-
-class VideoModality(SpecModel):
-    """MP4, QuickTime, Matroska, WebM or AVI files; their sound is not read."""
-
-    type: Literal["video"]
-    name: Name
-    column: ColumnName
-    preprocess: VideoPreprocess = VideoPreprocess()
-    encoder: Encoder = BuiltinEncoder()
-
-
-class TabularColumn(SpecModel):
-    """One column of a table. Numbers are standardised on train; categories unseen in train share one code."""
-
-    name: ColumnName
-    type: Literal["number", "category"]
-
-
-class TabularModality(SpecModel):
-    """Columns of the manifest itself."""
-
-    type: Literal["tabular"]
-    name: Name
-    columns: Annotated[tuple[TabularColumn, ...], Field(min_length=1)]
-    encoder: Encoder = BuiltinEncoder()
-
-
-class TimeseriesModality(SpecModel):
-    """A list or array column (or an npz array) of shape `[steps, channels]`, or `[steps]` for one channel."""
-
-    type: Literal["timeseries"]
-    name: Name
-    column: ColumnName
-    shape: tuple[Positive | None, Positive]
-    """`[steps, channels]`; `null` steps: as long as the longest training sample (shorter ones are zero-padded)."""
-    encoder: Encoder = BuiltinEncoder()
-
-
-class EmbeddingModality(SpecModel):
-    """A fixed-length vector per sample: a list column or a two-dimensional npz array, standardised on train."""
-
-    type: Literal["embedding"]
-    name: Name
-    column: ColumnName
-    encoder: Encoder = BuiltinEncoder()
-
-
-class TextModality(SpecModel):
-    """Texts in the manifest itself: one column, or several that are read as one text."""
-
-    type: Literal["text"]
-    name: Name
-    column: ColumnName | None = None
-    columns: Annotated[tuple[ColumnName, ...], Field(min_length=1)] | None = None
-    """Several columns in the place of `column`, joined by line breaks."""
-    preprocess: TextPreprocess = TextPreprocess()
-    encoder: Encoder = BuiltinEncoder()
-
-    @model_validator(mode="after")
-    def _column_or_columns(self) -> TextModality:
-        if (self.column is None) == (self.columns is None):
-            raise misplaced("give either 'column' or 'columns'", "column")
-        return self
-
-    @property
-    def text_columns(self) -> tuple[str, ...]:
-        """The columns, in order."""
-        return self.columns if self.columns is not None else (self.column or "",)
-
-
-MediaModality = ImageModality | AudioModality | VideoModality
-"""Those whose samples are files."""
-
-Modality = Annotated[
-    ImageModality
-    | AudioModality
-    | VideoModality
-    | TabularModality
-    | TimeseriesModality
-    | EmbeddingModality
-    | TextModality,
-    Field(discriminator="type"),
-]
 
 
 class OnBadSample(SpecModel):
@@ -288,3 +122,14 @@ class DatasetSpec(SpecModel):
                     *("modalities", k, modality.type, "encoder", "name"),
                 )
         return self
+
+
+def _looked_up(raw: Any) -> Any:
+    """A name means something to the service alone: it puts the data set in its place before a spec is parsed."""
+    if isinstance(raw, str):
+        raise PydanticCustomError("value_error", "a registered data set is known by its id to the service only")
+    return raw
+
+
+DatasetOrId = Annotated[DatasetSpec, BeforeValidator(_looked_up, json_schema_input_type=DatasetSpec | DatasetId)]
+"""A data set, or the id of one that was registered."""

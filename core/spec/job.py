@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from core.spec.base import FUSED, Seed, SpecModel
-from core.spec.data import DatasetSpec, Holdout
+from core.spec.data import DatasetOrId, Holdout
 from core.spec.recipe import (
     Answer,
     Blending,
@@ -44,8 +44,10 @@ class JobSpec(SpecModel):
     metadata: Annotated[dict[MetadataKey, MetadataValue], Field(max_length=16)] = Field(default_factory=dict)
     """Your own labels; gblend stores them and reads nothing into them."""
     seed: Seed = 0
-    dataset: DatasetSpec
+    dataset: DatasetOrId
+    """A data set: source, target, modalities, split, on_bad_sample; or the id of one that was registered."""
     holdout: Holdout = Holdout()
+    """Left out with the id of a registered data set: what was registered with it."""
     model: ModelSpec = ModelSpec()
     blending: Blending = OnlineBlending()
     training: TrainingSpec = TrainingSpec()

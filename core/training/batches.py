@@ -23,6 +23,8 @@ MEASURE_BATCH = 512
 class Batch:
     """Inputs by modality, each [B, ...], and targets [B], or [B, K] of labels (`PreparedData.targets`).
 
+    Of a modality that may be missing the inputs have `presence_of(modality)` [B] as well (`PreparedData.batch`).
+
     Where several processes train, these are the rows that this one has of the `whole` batch, perhaps none.
     """
 
@@ -99,7 +101,8 @@ class Batches:
     def in_order(self, rows: Rows, donors: Mapping[str, Rows] | None = None) -> InOrder:
         """One pass over `rows` as they stand, for measuring.
 
-        A modality that `donors` names takes its inputs from those rows instead (as many as `rows`).
+        A modality that `donors` names takes its inputs from those rows instead (as many as `rows`), and with them
+        whether it is there at all.
         """
         places = self.ranks.places(len(rows))
         others = {name: given[places] for name, given in (donors or {}).items()}
@@ -110,7 +113,8 @@ class Batches:
             chosen = rows[start : start + MEASURE_BATCH]
             inputs = self._inputs(chosen)
             for name, others in donors.items():
-                inputs[name] = self._tensor(self._data.batch(others[start : start + MEASURE_BATCH])[name])
+                donated = self._data.of([name]).batch(others[start : start + MEASURE_BATCH])
+                inputs |= {entry: self._tensor(array) for entry, array in donated.items()}
             yield Batch(inputs, self._tensor(self._data.targets[chosen]))
 
     def _inputs(self, rows: Rows) -> dict[str, Tensor]:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from gblend_client.cli import comparing
+from gblend_client.cli import comparing, data
 from gblend_client.cli.session import JobId, Json, Url, open_session, print_job_line
 from gblend_client.errors import InvalidInput
 from gblend_client.specfile import with_changes
@@ -57,14 +57,18 @@ def retry(
 
 
 def delete(
-    job_id: Annotated[str, typer.Argument(metavar="JOB", help="The id of a job, or of an experiment with its jobs.")],
+    job_id: Annotated[
+        str, typer.Argument(metavar="JOB", help="The id of a job, of an experiment with its jobs, or of a data set.")
+    ],
     as_json: Json = False,
     url: Url = None,
 ) -> None:
-    """Delete a job that has ended, or a whole experiment, with everything that was left behind."""
+    """Delete a job that has ended, or a whole experiment, with everything left behind; or forget a data set."""
     with open_session(url, as_json) as session:
         if comparing.is_experiment_id(job_id):
             session.gblend.experiments.delete(job_id)
+        elif data.is_dataset_id(job_id):
+            session.gblend.datasets.delete(job_id)
         else:
             session.gblend.jobs.delete(job_id)
         if as_json:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from gblend_client._version import __version__
-from gblend_client.cli import comparing, lifecycle, output, tables, tables_of_experiments
+from gblend_client.cli import comparing, data, lifecycle, output, starting, tables, tables_of_experiments
 from gblend_client.cli.comparing import Wanted
+from gblend_client.cli.data import read_spec
 from gblend_client.cli.following import follow
 from gblend_client.cli.session import JobId, Json, Session, Url, open_session, print_job_line
 from gblend_client.errors import InvalidInput
-from gblend_client.specfile import load, parse, with_changes
+from gblend_client.specfile import with_changes
 from gblend_client.types import Job
 
 _EPILOG = (
@@ -66,7 +66,7 @@ def submit(
 ) -> None:
     """Submit a job spec."""
     with open_session(url, as_json) as session:
-        body = with_changes(_read(spec), changes or ())
+        body = with_changes(read_spec(spec), changes or ())
         if name is not None:
             body["name"] = name
         if validate_only:
@@ -235,6 +235,8 @@ def cancel(
         print_job_line(session.out, session.gblend.jobs.cancel(job_id))
 
 
+starting.register(app)
+data.register_commands(app)
 lifecycle.register(app)
 
 
@@ -305,17 +307,13 @@ def _validate(session: Session, body: dict[str, Any]) -> int:
     return output.OK if report.valid else output.REFUSED
 
 
-def _read(spec: str) -> dict[str, Any]:
-    return parse(sys.stdin.read(), name="standard input") if spec == "-" else load(spec)
-
-
 def _experiment_id(session: Session, spec: str, wanted: Wanted, key: str | None, *, quiet: bool) -> str:
     """Of the experiment that `spec` names, or of the one that it describes, which is submitted."""
     if comparing.is_experiment_id(spec):
         if wanted.is_anything or key is not None:
             raise InvalidInput(f"{spec} is there already: nothing of it can be changed", hint="give a spec instead")
         return spec
-    made = session.gblend.experiments.submit(comparing.experiment_of(_read(spec), wanted), idempotency_key=key)
+    made = session.gblend.experiments.submit(comparing.experiment_of(read_spec(spec), wanted), idempotency_key=key)
     if not quiet:
         print_job_line(session.out, made)
     if not session.out.as_json:

@@ -67,6 +67,10 @@ class Output:
         """One line for people, as it is."""
         self.out.print(Text(clean(text)), soft_wrap=True)
 
+    def plain(self, text: str) -> None:
+        """A text of our own, with its line breaks."""
+        self.out.print(Text(text), soft_wrap=True, end="")
+
     def event(self, event: Event) -> None:
         """One event, as a line."""
         if self.as_json:

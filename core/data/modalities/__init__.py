@@ -8,6 +8,7 @@ split, `fit_modality` takes a State from the training rows, `encode` turns decod
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import numpy as np
 
 from core.data.blobs import Blob
 from core.data.modalities import arrays, audio, image, tabular, text, video
-from core.data.modalities.base import Floats, ModalityInfo, Raw, Reading, State
+from core.data.modalities.base import Floats, ModalityInfo, Raw, Reading, State, presence_of
 from core.data.problems import HINTS, SampleError
 from core.data.table import Rows, Table
 from core.errors import DataError, Issue
@@ -39,6 +40,7 @@ __all__ = [
     "fit_modality",
     "info_of",
     "is_media",
+    "presence_of",
     "read_modality",
 ]
 
@@ -142,20 +144,55 @@ def decode_sample(preprocessing: Mapping[str, State], sample: Mapping[str, Any])
     `preprocessing` is what `PreparedData.preprocessing` held. `sample` gives, for every modality, a Path or the bytes
     of a file (image, audio, video), a text or a list of texts (text), a mapping of column to value (tabular), or an
     array (timeseries, embedding). Raises DataError with one issue per modality that cannot be used, at `#/<modality>`.
+
+    A modality that was masked in training (`missing: mask`) may be left out, or be None or empty, as long as there is
+    another: it comes back as zeros. `presence_of(name)` -> float32 `[1]` says for each such modality whether it is
+    there, 1, or not, 0; no other modality has that entry.
     """
     encoded: dict[str, Floats] = {}
     issues: list[Issue] = []
+    absent = 0
     for name, state in sorted(preprocessing.items()):
+        nothing = _is_nothing(sample.get(name), state)
+        if state.get("missing") == "mask":
+            encoded[presence_of(name)] = np.array([not nothing], dtype=np.float32)
+            if nothing:
+                absent += 1
+                encoded[name] = np.zeros((1, *info_of(name, state).shape), dtype=np.float32)
+                continue
         try:
-            if name not in sample:
+            if sample.get(name) is None:
                 raise SampleError("value.missing", "it is not given")
             encoded[name] = encode(_raw_of(sample[name], state), state)
         except SampleError as error:
             detail = f"modality {name!r}: {error.detail}"
-            issues.append(Issue(code=error.code, detail=detail, pointer=f"#/{name}", hint=HINTS[error.code]))
+            hint = _NOT_GIVEN if error.code == "value.missing" and nothing else HINTS[error.code]
+            issues.append(Issue(code=error.code, detail=detail, pointer=f"#/{name}", hint=hint))
+    if absent == len(preprocessing):
+        detail = f"there is none of the modalities {', '.join(map(repr, sorted(preprocessing)))}"
+        issues.append(Issue(code="row.no_modality", detail=detail, pointer="#", hint="give at least one of them"))
     if issues:
         raise DataError(issues[0].detail, code=issues[0].code, hint=issues[0].hint, issues=tuple(issues))
     return encoded
+
+
+_NOT_GIVEN = 'give it, or train a model with "missing": "mask" for this modality, which answers without it, too'
+
+
+def _is_nothing(value: Any, state: State) -> bool:
+    """Whether a sample's value is what an empty cell, or empty cells, would be in a data set."""
+    if state["type"] == "text":
+        cells = value if isinstance(value, list | tuple) else [value]
+    elif state["type"] == "tabular" and isinstance(value, Mapping):
+        cells = [value.get(name) for name in (*state["numbers"], *state["categories"])]
+    else:
+        return value is None
+    return all(_is_empty(cell) for cell in cells)
+
+
+def _is_empty(cell: Any) -> bool:
+    """None, a blank text, or NaN, by which tables in memory say that a number is missing."""
+    return cell is None or (isinstance(cell, str) and not cell.strip()) or (isinstance(cell, float) and isnan(cell))
 
 
 def _raw_of(value: Any, state: State) -> Raw:

@@ -16,7 +16,8 @@ from core.errors import DataError, Issue
 
 ModalityKind = Literal["image", "audio", "video", "tabular", "timeseries", "embedding", "text"]
 State = dict[str, Any]
-"""Fitted preprocessing of one modality: JSON, with its `type`; all that is needed to encode a new sample."""
+"""Fitted preprocessing of one modality: JSON, with its `type`; all that is needed to encode a new sample. `missing` is
+"mask" where a sample may lack the modality, and is not there otherwise."""
 Floats = NDArray[np.float32]
 Raw = NDArray[Any]
 """Decoded values that do not depend on the training part yet; the first axis is the rows."""
@@ -26,6 +27,11 @@ MAX_STORE_BYTES = 16 * 2**30
 
 LARGEST = float(np.finfo(np.float32).max)
 """Numbers beyond it count as infinite."""
+
+
+def presence_of(modality: str) -> str:
+    """The key in a batch that says which samples have a modality; no modality is called so."""
+    return f"{modality}:present"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,8 @@ twice. Resizing is that of images. A phone's rotation is applied. Only the first
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from importlib.util import find_spec
 from typing import IO, Any
 
 import numpy as np
@@ -20,6 +22,11 @@ MAX_PIXELS = 4096 * 4096
 """Of one frame."""
 MAX_FRAMES = 36_000
 """Ten minutes at 60 a second: so many are looked at, and decoded, at most."""
+_MISSING = Issue(
+    code="data.missing_library",
+    detail="videos are read with PyAV, which is not installed here",
+    hint="pip install 'gblend[video]', where the workers run",
+)
 _DECODERS = frozenset(
     {"h264", "hevc", "av1", "libdav1d", "vp8", "vp9", "libvpx", "libvpx-vp9", "mpeg4", "mpeg2video", "mpeg1video"}
     | {"msmpeg4", "msmpeg4v2", "h263", "mjpeg", "ffv1", "huffyuv", "ffvhuff", "rawvideo", "png", "prores", "dnxhd"}
@@ -41,13 +48,16 @@ def decode_clip(file: IO[bytes], *, frames: int, size: Sequence[int] | None, mod
         raise SampleError("file.undecodable", getattr(error, "strerror", None) or type(error).__name__) from error
 
 
+def library_issue() -> Issue | None:
+    """A warning where PyAV is not installed here; it is not imported, so that this may be asked anywhere."""
+    return None if find_spec("av") is not None else replace(_MISSING, severity="warning")
+
+
 def _pyav() -> Any:
     try:
         import av
     except ImportError as error:
-        detail, hint = "videos are read with PyAV, which is not installed here", "pip install 'gblend[video]'"
-        issue = Issue(code="data.missing_library", detail=detail, hint=hint)
-        raise DataError(detail, code="data.missing_library", hint=hint, issues=(issue,)) from error
+        raise DataError(_MISSING.detail, code=_MISSING.code, hint=_MISSING.hint, issues=(_MISSING,)) from error
     return av
 
 

@@ -254,6 +254,24 @@ class ExperimentRow(Base):
     """When its owner deleted it, and all of its jobs; its row goes when the last of theirs has gone."""
 
 
+class DatasetRow(Base):
+    """A registered data set: a spec that jobs can name, and what was found when it was looked at. It never changes."""
+
+    __tablename__ = "dataset"
+    __table_args__ = (UniqueConstraint("project", "idempotency_key"), Index(None, "project", "id"))
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    project: Mapped[str] = mapped_column(String(64))
+    spec: Mapped[JsonObject]
+    """The registration: name, labels, data set, holdout, seed."""
+    fingerprint: Mapped[str] = mapped_column(String(80))
+    statistics: Mapped[JsonObject]
+    warnings: Mapped[JsonArray]
+    idempotency_key: Mapped[str | None] = mapped_column(String(255))
+    body_digest: Mapped[str] = mapped_column(String(80))
+    created_at: Mapped[datetime]
+
+
 class ExperimentJobRow(Base):
     """Which job is which strategy's with which seed."""
 

@@ -3,6 +3,7 @@
 from core.persistence.repositories.artifacts import ArtifactRepository
 from core.persistence.repositories.checkpoints import CheckpointRepository
 from core.persistence.repositories.counters import CounterRepository
+from core.persistence.repositories.datasets import DatasetRepository
 from core.persistence.repositories.events import EventRepository
 from core.persistence.repositories.experiments import ExperimentRepository
 from core.persistence.repositories.history import HistoryRepository
@@ -15,6 +16,7 @@ __all__ = [
     "ArtifactRepository",
     "CheckpointRepository",
     "CounterRepository",
+    "DatasetRepository",
     "EventRepository",
     "ExperimentRepository",
     "HistoryRepository",

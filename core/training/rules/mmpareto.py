@@ -56,7 +56,7 @@ class MMPareto:
         for parameter in parameters:
             parameter.grad = joint[parameter] + alone[parameter]
         for name in module.modalities:
-            own = [parameter for parameter in module.encoder(name).parameters() if parameter.requires_grad]
+            own = [parameter for parameter in module.parameters_of(name) if parameter.requires_grad]
             combined = combine([joint[p] for p in own], [alone[p] for p in own], self._gamma)
             for parameter, gradient in zip(own, combined, strict=True):
                 parameter.grad = gradient

@@ -73,7 +73,7 @@ class OgmGe:
         return torch.exp(-self._objective.losses(part, targets)).sum()
 
     def _modulate(self, module: MultimodalClassifier, name: str, factor: float, batch: Batch) -> None:
-        gradients = [each.grad for each in module.encoder(name).parameters() if each.grad is not None]
+        gradients = [each.grad for each in module.parameters_of(name) if each.grad is not None]
         spreads = [gradient.std(correction=0) for gradient in gradients]
         for gradient in gradients:
             gradient.mul_(factor)

@@ -84,6 +84,13 @@ def _changed(path: str, value: Any) -> dict[str, Any]:
             "#/dataset/modalities/0/type",
             "did you mean 'tabular'?",
         ),
+        (
+            "dataset/modalities/0/missing",
+            "masked",
+            "spec.value",
+            "#/dataset/modalities/0/missing",
+            "did you mean 'mask'?",
+        ),
         ("blending", {"strategy": "onlin"}, "spec.value", "#/blending/strategy", "did you mean 'online'?"),
         (
             "blending",

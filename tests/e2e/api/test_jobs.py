@@ -80,6 +80,26 @@ def test_validate_only_says_what_is_wrong_with_the_data(api: LiveApi) -> None:
     assert "label" in report["errors"][0]["hint"]
 
 
+def test_validate_only_says_what_is_odd_about_rows_that_lack_a_modality(start: Start) -> None:
+    with start() as api:
+        path = api.settings.state_dir / "data" / "toy" / "manifest.csv"
+        spec = toy_spec()
+        spec["dataset"]["modalities"][0]["missing"] = "mask"
+        reports = []
+        # Every second row is `no`; most of those lack a height, then all rows do.
+        for lacking in (range(0, 36, 2), range(40)):
+            rows = [f"s{n},{'' if n in lacking else n},{n % 3},{n},{'yes' if n % 2 else 'no'}" for n in range(40)]
+            path.write_text("\n".join(["id,height,colour,weight,label", *rows]))
+            reports.append(api.client.post("/v1/jobs", params={"validate_only": "true"}, json=spec).json())
+    assert reports[0]["valid"]
+    (warning,) = [issue for issue in reports[0]["warnings"] if issue["code"].startswith("missing.")]
+    assert (warning["code"], warning["pointer"]) == ("missing.tells_class", "#/dataset/modalities/0/missing")
+    assert not reports[1]["valid"]
+    assert {(issue["code"], issue["pointer"]) for issue in reports[1]["errors"]} == {
+        ("modality.never_present", "#/dataset/modalities/0/missing")
+    }
+
+
 @pytest.mark.parametrize("job_id", ["job_nope", "%00", "a%2Fb", "..%2f..%2fetc", "x" * 500, "%F0%9F%98%80"])
 def test_an_unknown_job_is_not_found(api: LiveApi, job_id: str) -> None:
     response = api.client.get(f"/v1/jobs/{job_id}")

@@ -92,3 +92,28 @@ def test_a_service_that_cannot_start_is_told_with_its_log(folder: Path) -> None:
     assert "gblend-server ended with 2" in errors
     assert "--workers" in errors
     assert running(folder) == set()
+
+
+def test_the_worked_examples_train_on_every_type_and_leave_nothing_behind(folder: Path) -> None:
+    process = start(folder, "-m", "examples.worked", "tickets", "gestures", "clips", "--keep", str(folder / "data"))
+    output, errors = process.communicate(timeout=170)
+    assert process.returncode == 0, output + errors
+    answers = dict(
+        re.findall(r"^(\w+): [\d,]+ rows, 0 errors.*\n.*\n.*\n  answered by \w+: (0\.\d+|1\.000)", output, re.M)
+    )
+    # Chance is 0.33, 0.17 and 0.20.
+    assert {name: float(accuracy) > 0.6 for name, accuracy in answers.items()} == {
+        "tickets": True,
+        "gestures": True,
+        "clips": True,
+    }
+    assert (folder / "data" / "tickets.csv").exists()
+    assert running(folder) == set()
+    assert list(folder.glob("gblend-*")) == []
+
+
+def test_an_example_that_there_is_not(folder: Path) -> None:
+    process = start(folder, "-m", "examples.worked", "ticket")
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "there is no example 'ticket'; there are digits, tickets, gestures, clips" in errors

@@ -65,6 +65,12 @@ def test_it_is_checked_within_half_a_gigabyte(root: Path) -> None:
     assert told["peak"] < 500
 
 
+def test_statistics_take_no_more(root: Path) -> None:
+    told = child(root, "inspect")
+    assert told["found"] == ROWS
+    assert told["peak"] < 500
+
+
 def test_it_is_prepared_with_its_vectors_there_twice(root: Path) -> None:
     """256 MB as they are read, 256 as they are encoded; and no Arrow table, no Python object per row beside them."""
     told = child(root, "prepare")

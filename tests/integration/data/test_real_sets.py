@@ -9,8 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from gblend_client.specfile import load
 
 from core.data.dataset import prepare
+from core.data.inference import infer
+from core.data.inspection import inspect
 from core.data.modalities import decode_sample
 from core.data.validation import check
 from core.spec import JobSpec
@@ -124,6 +127,36 @@ def test_npz_sets(name: str, shapes: dict[str, int], classes: int) -> None:
         np.testing.assert_allclose(values.mean(axis=0), 0.0, atol=1e-4)
     share = len(data.split.holdout) / (len(data.split.train) + len(data.split.holdout))
     assert abs(share - 0.15) < 0.01
+
+
+@pytest.mark.parametrize("name", ["airline", "avdigits", "landuse21", "mfeat"])
+def test_each_has_a_ready_spec(name: str) -> None:
+    roots = real(name)
+    spec = JobSpec.model_validate(load(Path(__file__).parents[3] / "examples" / f"{name}.yaml"))
+    found = inspect(spec.dataset, spec.holdout, roots)
+    assert [issue.code for issue in found.issues] == []
+    assert found.statistics is not None
+    assert all(part.rows for part in found.statistics.parts if part.name != "validation")
+
+
+@pytest.mark.parametrize(
+    ("uri", "target", "split", "modalities"),
+    [
+        ("data://avdigits", "label", "split_speaker", ["audio", "image", "image"]),
+        ("data://airline", "label", "split", ["text", "tabular"]),
+        ("data://landuse21/features.npz", "y", "is_test", ["embedding"] * 3),
+        ("data://mfeat/features.npz", "y", "is_test", ["embedding"] * 6),
+    ],
+)
+def test_each_is_guessed_right(uri: str, target: str, split: str, modalities: list[str]) -> None:
+    roots = real(uri.split("/")[2])
+    found = infer(uri, roots)
+    assert found.dataset["target"]["column"] == target
+    assert found.dataset["split"]["column"] == split
+    assert [modality["type"] for modality in found.dataset["modalities"]] == modalities
+    assert found.missing == []
+    spec = JobSpec.model_validate({"dataset": found.dataset, "holdout": found.holdout})
+    assert [issue for issue in check(spec.dataset, spec.holdout, roots) if issue.severity == "error"] == []
 
 
 def _cells(sample_id: str) -> dict[str, str]:

@@ -12,17 +12,17 @@ import safetensors.torch
 from core.spec import JobSpec
 from core.training.drive import EXIT_DONE, drive
 from tests.integration.training.drive_all import never
-from tests.tiny import tiny_spec, write_tiny, write_tiny_tasks
+from tests.tiny import tiny_spec, write_tiny_masked, write_tiny_tasks
 
 ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="session")
 def roots(tmp_path_factory):
-    """The folder that `data://` means, with `tiny.npz` and `tasks.npz` in it."""
+    """The folder that `data://` means, with `tiny.npz`, `tasks.npz` and `masked.parquet` in it."""
     folder = tmp_path_factory.mktemp("data")
-    write_tiny(folder)
     write_tiny_tasks(folder)
+    write_tiny_masked(folder)
     return {"data": folder, "models": folder}
 
 

@@ -14,7 +14,7 @@ import torch
 from core.training.drive import EXIT_FAILED, EXIT_STOPPED
 from tests.integration.training.conftest import ROOT, alone, events, parameters, together
 from tests.servers import is_running, wait_until
-from tests.tiny import tiny_spec, tiny_task_spec
+from tests.tiny import tiny_masked_spec, tiny_spec, tiny_task_spec
 
 SECONDS = 120.0
 ONLINE = {"strategy": "online", "super_epochs": {"first": 1, "later": 1}}
@@ -36,6 +36,10 @@ RUNS = {
     "ensemble": tiny_spec({"strategy": "ensemble"}, epochs=2),
     "multilabel": tiny_task_spec("multilabel", epochs=2),
     "regression": tiny_task_spec("regression", epochs=2),
+    "masked, online, batches of one": tiny_masked_spec(
+        ONLINE, epochs=2, training=SGD | {"batch_size": 1}, diagnostics={"forgetting": True}
+    ),
+    "masked, mmpareto": tiny_masked_spec({"strategy": "mmpareto"}, epochs=2, training=SGD),
 }
 DROPOUT = tiny_spec(epochs=3, dropout=0.3, training={"batch_size": 2}, scheduling={"devices": 2})
 """Two super-epochs; random streams matter, and there is time to be killed in."""

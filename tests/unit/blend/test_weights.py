@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.blend import HeadLosses, Steering, decide, policy_weights
+from tests.unit.blend.cases import PARTS
 
 
 def arrays(*rows):
@@ -55,6 +56,27 @@ def head(G, O, n=40, noise=0.0):
         holdout_before=np.full(n, 2.0),
         holdout_after=2.0 - G + wobble,
     )
+
+
+def test_rows_that_say_nothing_of_a_head_raise_its_weight_by_what_they_take_from_its_gradient():
+    """`docs/method.md`, "Missing modalities": where a quarter of the rows has a modality, G and O of its head are a
+    quarter, and G / O^2 is four times what those rows say. The encoder's gradient is a quarter: w times it is the same.
+    """
+    present = head(0.3, 0.2, n=10, noise=0.1)
+    beside = HeadLosses(**{part: np.full(10, 2.0) for part in PARTS})
+    diluted = HeadLosses(
+        **{part: np.concatenate([getattr(present, part), *[getattr(beside, part)] * 3]) for part in PARTS}
+    )
+    found = {}
+    for name, losses in (("present", present), ("diluted", diluted)):
+        other = head(0.4, 0.5, n=len(losses.train_before))
+        decided = decide({"m": losses, "other": other}, Steering(policy="shrunk"), previous=None, seed=0)
+        said = {policy: decided.alternatives[policy] for policy in ("paper", "shrunk")}
+        found[name] = {policy: weights["m"] / weights["other"] for policy, weights in said.items()}
+    assert found["present"]["paper"] == pytest.approx((0.3 / 0.04) / (0.4 / 0.25))
+    assert found["diluted"]["paper"] == pytest.approx(4.0 * found["present"]["paper"])
+    # The error of O holds how unlike the two kinds of rows are: of 10 rows in 40 that costs a good part of it.
+    assert found["diluted"]["shrunk"] == pytest.approx(2.45 * found["present"]["shrunk"], rel=0.01)
 
 
 def test_the_decision_carries_every_policy_and_the_interval():

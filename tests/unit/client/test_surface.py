@@ -15,6 +15,7 @@ import typer
 from gblend_client.aio import AsyncExperiments, AsyncJobs, AsyncWorkers
 from gblend_client.cli import app
 from gblend_client.client import Experiments, Jobs, Workers
+from gblend_client.datasets import AsyncDatasets, Datasets
 from typer.core import TyperGroup
 
 CLIENT = Path(__file__).parents[3] / "client"
@@ -26,11 +27,18 @@ def test_the_exported_names() -> None:
         "Artifact",
         "AsyncGblend",
         "Checkpoint",
+        "ClassStatistics",
+        "ColumnStatistics",
         "Comparison",
         "Conflict",
         "ConnectionFailed",
         "Contribution",
+        "Dataset",
+        "DatasetInference",
+        "DatasetStatistics",
+        "DatasetValidation",
         "Difference",
+        "DuplicateStatistics",
         "Event",
         "Experiment",
         "ExperimentJob",
@@ -47,8 +55,11 @@ def test_the_exported_names() -> None:
         "LogChunk",
         "Measurement",
         "Metric",
+        "ModalityStatistics",
         "NotFound",
+        "Numbers",
         "Page",
+        "PartStatistics",
         "ProblemItem",
         "Progress",
         "ProgressTotals",
@@ -59,6 +70,7 @@ def test_the_exported_names() -> None:
         "Spread",
         "StrategySummary",
         "SuperEpoch",
+        "TargetStatistics",
         "Transition",
         "Unauthorized",
         "Validation",
@@ -116,8 +128,21 @@ def test_the_methods_of_workers() -> None:
     }
 
 
+def test_the_methods_of_data_sets() -> None:
+    assert {name: [*inspect.signature(method).parameters][1:] for name, method in _methods(Datasets).items()} == {
+        "validate": ["spec"],
+        "infer": ["uri", "target"],
+        "register": ["spec", "idempotency_key"],
+        "get": ["dataset_id"],
+        "list": ["limit"],
+        "page": ["after", "limit"],
+        "delete": ["dataset_id"],
+    }
+
+
 @pytest.mark.parametrize(
-    ("sync_class", "async_class"), [(Jobs, AsyncJobs), (Experiments, AsyncExperiments), (Workers, AsyncWorkers)]
+    ("sync_class", "async_class"),
+    [(Jobs, AsyncJobs), (Experiments, AsyncExperiments), (Datasets, AsyncDatasets), (Workers, AsyncWorkers)],
 )
 def test_both_clients_have_the_same_methods(sync_class: type, async_class: type) -> None:
     sync, aio = _methods(sync_class), _methods(async_class)
@@ -177,7 +202,7 @@ def test_the_readme_names_everything() -> None:
     named = {
         *(f"gblend {name}" for name in command.commands),
         *options - {"--help"},
-        *(f"`{name}(" for name in (*_methods(Jobs), *_methods(Experiments))),
+        *(f"`{name}(" for name in (*_methods(Jobs), *_methods(Experiments), *_methods(Datasets))),
         *(f"| {code} |" for code in (0, 1, 2, 3, 4, 130, 141)),
         *(each.__name__ for each in exported if inspect.isclass(each) and issubclass(each, Exception)),
         "GBLEND_URL",

@@ -138,4 +138,7 @@ def test_without_the_library_the_way_out_is_named(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(DataError) as raised:
         decoded(RAMP)
-    assert (raised.value.code, raised.value.hint) == ("data.missing_library", "pip install 'gblend[video]'")
+    assert (raised.value.code, raised.value.hint) == (
+        "data.missing_library",
+        "pip install 'gblend[video]', where the workers run",
+    )

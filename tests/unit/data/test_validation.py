@@ -563,3 +563,16 @@ def test_nothing_is_decoded_or_loaded_that_a_request_need_not_wait_for(
     )
     spec = job(clip_spec()).model_dump_json()
     subprocess.run([sys.executable, "-c", code, spec, str(roots["data"])], check=True, cwd=Path(__file__).parents[3])
+
+
+# libraries
+
+
+def test_videos_where_nothing_can_read_them(
+    roots: Roots, rows: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    modalities = [{"name": "clip", "type": "video", "column": "sound"}, clip_spec()["modalities"][1]]
+    assert of_clips(roots, rows, modalities=modalities) == []
+    monkeypatch.setitem(sys.modules, "av", None)
+    issue = only(of_clips(roots, rows, modalities=modalities), "data.missing_library")
+    assert (issue.severity, issue.pointer) == ("warning", "#/dataset/modalities/0/type")

@@ -1,59 +1,52 @@
-"""The specs that the examples submit are valid, and say what their comments say."""
+"""Every spec in examples/ is one, and every modality type has an example that somebody can run."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from gblend_client.specfile import load
 
-from core.data.dataset import prepare
 from core.data.validation import check
-from core.spec import ColumnSplit, JobSpec, OnlineBlending
-from examples._runs import all_strategies, variant
+from core.spec import JobSpec
+from core.spec.data import Modality
+from examples.worked import clips, gestures, tickets
+from examples.worked.__main__ import EXAMPLES, MADE
 
-EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
-
-
-@pytest.mark.parametrize(
-    ("name", "columns", "split"),
-    [
-        ("digits", {"audio": "audio", "image": "image"}, "split"),
-        ("avdigits", {"audio": "audio", "image": "image_degraded"}, "split_speaker"),
-    ],
-)
-def test_a_spec_is_valid_with_every_strategy(name: str, columns: dict[str, str], split: str) -> None:
-    raw = load(EXAMPLES / f"{name}.yaml")
-    spec = JobSpec.model_validate(raw)
-    assert {modality.name: getattr(modality, "column", None) for modality in spec.dataset.modalities} == columns
-    assert isinstance(spec.dataset.split, ColumnSplit)
-    assert spec.dataset.split.column == split
-    assert spec.dataset.split.group_by == ("speaker",)
-    assert spec.holdout.group_by == ("speaker",)
-    assert isinstance(spec.blending, OnlineBlending)
-    assert (spec.blending.super_epochs.first, spec.blending.super_epochs.later) == (5, 5)
-    assert (spec.training.epochs, spec.training.batch_size, spec.training.optimizer.lr) == (20, 64, 0.001)
-
-    strategies = all_strategies(raw)
-    assert strategies == ["unimodal:audio", "unimodal:image", "naive", "equal", "offline", "online"]
-    found = [JobSpec.model_validate(variant(raw, strategy, 3)) for strategy in strategies]
-    assert [job.blending.strategy for job in found] == ["unimodal", "unimodal", "naive", "equal", "offline", "online"]
-    assert {job.seed for job in found} == {3}
+ROOT = Path(__file__).parents[3]
+SPECS = {path.stem: path for path in sorted((ROOT / "examples").glob("*.yaml"))}
 
 
-def test_the_demo_data_raise_no_objection_and_v_is_one_voice() -> None:
-    spec = JobSpec.model_validate(load(EXAMPLES / "digits.yaml"))
-    roots = {"data": EXAMPLES}
-    assert check(spec.dataset, spec.holdout, roots) == []
-    data = prepare(spec, roots)
-    assert data.warnings == ()
-    assert data.classes == tuple("0123456789")
-    assert data.modalities["image"].shape == (1, 8, 8)
-    assert data.modalities["audio"].shape[:2] == (1, 32)
-    assert {part: len(rows) for part, rows in data.split.as_dict().items()} == {
-        "train": 840,
-        "holdout": 280,
-        "validation": 0,
-        "test": 560,
-    }
-    assert len(data.holdout_groups) == 1
+def spec(name: str) -> JobSpec:
+    return JobSpec.model_validate(load(SPECS[name]))
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_it_is_a_spec_with_its_own_name(name: str) -> None:
+    assert spec(name).name == name
+
+
+def test_every_type_is_worked_through() -> None:
+    kinds = {get_args(each.model_fields["type"].annotation)[0] for each in get_args(get_args(Modality)[0])}
+    assert {modality.type for name in EXAMPLES for modality in spec(name).dataset.modalities} == kinds
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_made_data_are_what_their_spec_says(name: str, tmp_path: Path) -> None:
+    MADE[name](tmp_path)
+    made = spec(name)
+    found = check(made.dataset, made.holdout, {"data": tmp_path})
+    assert [issue.code for issue in found if issue.severity == "error"] == []
+
+
+@pytest.mark.parametrize("write", [tickets.write, gestures.write, clips.write], ids=["tickets", "gestures", "clips"])
+def test_made_data_are_the_same_every_time(write: object, tmp_path: Path) -> None:
+    assert callable(write)
+    for folder in ("a", "b"):
+        write(tmp_path / folder)
+    first = sorted(path.relative_to(tmp_path / "a") for path in (tmp_path / "a").rglob("*") if path.is_file())
+    tables = [path for path in first if path.suffix == ".csv"] or first  # an encoder or a zip may note the time
+    assert first == sorted(path.relative_to(tmp_path / "b") for path in (tmp_path / "b").rglob("*") if path.is_file())
+    for path in tables if tables[0].suffix == ".csv" else ():
+        assert (tmp_path / "a" / path).read_bytes() == (tmp_path / "b" / path).read_bytes()

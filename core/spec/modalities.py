@@ -1,0 +1,197 @@
+"""The modalities of a data set: what each type of column holds, how it is prepared, and what encodes it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from core.spec.base import Bool, ColumnName, Float, Int, Name, Positive, SpecModel, misplaced
+
+
+class BuiltinEncoder(SpecModel):
+    """One of the small encoders that come with gblend and train on a CPU.
+
+    `auto` takes `cnn` for image, audio and video, `tcn` for timeseries, `textcnn` for text, `mlp` for tabular and
+    embedding.
+    """
+
+    type: Literal["builtin"] = "builtin"
+    name: Literal["auto", "cnn", "tcn", "mlp", "textcnn"] = "auto"
+    features: Annotated[Int, Field(ge=4, le=4096)] = 128
+    """Length of the feature vector that the encoder hands to its own head and to the fusion."""
+    dropout: Annotated[Float, Field(ge=0.0, lt=1.0)] = 0.0
+
+
+Encoder = BuiltinEncoder
+
+BUILTIN_FOR = {
+    "image": "cnn",
+    "audio": "cnn",
+    "video": "cnn",
+    "timeseries": "tcn",
+    "tabular": "mlp",
+    "embedding": "mlp",
+    "text": "textcnn",
+}
+"""Modality type -> the built-in encoder that reads it."""
+
+
+class ImagePreprocess(SpecModel):
+    """How an image file becomes a float tensor `[channels, height, width]`, standardised per channel on train."""
+
+    size: tuple[Positive, Positive] | None = None
+    """Height and width in pixels; every image is resized to it. Left out: all images must already agree."""
+    mode: Literal["auto", "grey", "rgb"] = "auto"
+    """`auto` takes the mode of the first image; the others are converted to it."""
+
+
+class VideoPreprocess(SpecModel):
+    """How a video file becomes a float tensor `[frames, channels, height, width]`, standardised per channel on
+    train."""
+
+    frames: Annotated[Int, Field(ge=1, le=512)] = 8
+    """How many, evenly spaced in time; a clip with fewer shows some of them twice."""
+    size: tuple[Positive, Positive] | None = None
+    """Height and width in pixels; every frame is resized to it. Left out: all clips must already agree."""
+    mode: Literal["auto", "grey", "rgb"] = "auto"
+    """`auto` takes the mode of the first clip; the others are converted to it."""
+    max_seconds: Annotated[Float, Field(gt=0.0, le=600.0)] = 10.0
+    """Of longer clips only the beginning counts."""
+
+
+class AudioPreprocess(SpecModel):
+    """How a sound file becomes a log-mel spectrogram `[1, mels, frames]`."""
+
+    sample_rate: Annotated[Int, Field(ge=1000, le=192_000)] = 16_000
+    """Hertz; a file with another rate is resampled."""
+    max_seconds: Annotated[Float, Field(gt=0.0, le=600.0)] = 4.0
+    """Longer files are cropped, shorter ones padded with silence; the longest *training* clip caps the length."""
+    mels: Annotated[Int, Field(ge=8, le=256)] = 64
+    window_ms: Annotated[Float, Field(gt=0.0, le=1000.0)] = 25.0
+    hop_ms: Annotated[Float, Field(gt=0.0, le=1000.0)] = 10.0
+    level: Literal["none", "rms"] = "none"
+    """`rms` brings every clip to the same root mean square first: recordings that differ in loudness become alike."""
+    standardise: Literal["per_band", "global", "none"] = "per_band"
+    """Zero mean and unit variance, fitted on train: for each mel band, for all bands together, or not at all."""
+
+
+class TextPreprocess(SpecModel):
+    """How a text becomes word codes `[tokens]`."""
+
+    lowercase: Bool = True
+    """Whether case is ignored."""
+    max_tokens: Annotated[Int, Field(ge=1, le=8192)] = 128
+    """Longer texts lose their ends; the longest *training* text caps the length."""
+    vocabulary: Annotated[Int, Field(ge=1, le=1_000_000)] = 20_000
+    """The most frequent training words that get a code of their own; all others share one."""
+    min_count: Positive = 2
+    """How often a word must occur in the training part for that."""
+
+
+class _NamedModality(SpecModel):
+    """What every modality has."""
+
+    name: Name
+    missing: Literal["error", "mask"] = "error"
+    """What a sample without this modality is: one whose cell is empty (of text and tabular: all of whose cells are), or
+    for which a folder or shards hold no file. `error`: a bad sample. `mask`: one like any other, in training and in
+    prediction; a learnt vector takes the place of what the encoder would give. A path that leads nowhere, or a file
+    that cannot be decoded, is a bad sample either way."""
+
+
+class ImageModality(_NamedModality):
+    """PNG or JPEG files."""
+
+    type: Literal["image"]
+    column: ColumnName
+    preprocess: ImagePreprocess = ImagePreprocess()
+    encoder: Encoder = BuiltinEncoder()
+
+
+class AudioModality(_NamedModality):
+    """WAV or FLAC files."""
+
+    type: Literal["audio"]
+    column: ColumnName
+    preprocess: AudioPreprocess = AudioPreprocess()
+    encoder: Encoder = BuiltinEncoder()
+
+
+class VideoModality(_NamedModality):
+    """MP4, QuickTime, Matroska, WebM or AVI files; their sound is not read."""
+
+    type: Literal["video"]
+    column: ColumnName
+    preprocess: VideoPreprocess = VideoPreprocess()
+    encoder: Encoder = BuiltinEncoder()
+
+
+class TabularColumn(SpecModel):
+    """One column of a table. Numbers are standardised on train; categories unseen in train share one code."""
+
+    name: ColumnName
+    type: Literal["number", "category"]
+
+
+class TabularModality(_NamedModality):
+    """Columns of the manifest itself."""
+
+    type: Literal["tabular"]
+    columns: Annotated[tuple[TabularColumn, ...], Field(min_length=1)]
+    encoder: Encoder = BuiltinEncoder()
+
+
+class TimeseriesModality(_NamedModality):
+    """A list or array column (or an npz array) of shape `[steps, channels]`, or `[steps]` for one channel."""
+
+    type: Literal["timeseries"]
+    column: ColumnName
+    shape: tuple[Positive | None, Positive]
+    """`[steps, channels]`; `null` steps: as long as the longest training sample (shorter ones are zero-padded)."""
+    encoder: Encoder = BuiltinEncoder()
+
+
+class EmbeddingModality(_NamedModality):
+    """A fixed-length vector per sample: a list column or a two-dimensional npz array, standardised on train."""
+
+    type: Literal["embedding"]
+    column: ColumnName
+    encoder: Encoder = BuiltinEncoder()
+
+
+class TextModality(_NamedModality):
+    """Texts in the manifest itself: one column, or several that are read as one text."""
+
+    type: Literal["text"]
+    column: ColumnName | None = None
+    columns: Annotated[tuple[ColumnName, ...], Field(min_length=1)] | None = None
+    """Several columns in the place of `column`, joined by line breaks."""
+    preprocess: TextPreprocess = TextPreprocess()
+    encoder: Encoder = BuiltinEncoder()
+
+    @model_validator(mode="after")
+    def _column_or_columns(self) -> TextModality:
+        if (self.column is None) == (self.columns is None):
+            raise misplaced("give either 'column' or 'columns'", "column")
+        return self
+
+    @property
+    def text_columns(self) -> tuple[str, ...]:
+        """The columns, in order."""
+        return self.columns if self.columns is not None else (self.column or "",)
+
+
+MediaModality = ImageModality | AudioModality | VideoModality
+"""Those whose samples are files."""
+
+Modality = Annotated[
+    ImageModality
+    | AudioModality
+    | VideoModality
+    | TabularModality
+    | TimeseriesModality
+    | EmbeddingModality
+    | TextModality,
+    Field(discriminator="type"),
+]

@@ -1,0 +1,349 @@
+"""Guesses about data: sources, targets, splits, groups, modalities; and what is left out, with the reason."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from core.data.inference import Inferred, infer
+from core.data.validation import check
+from core.errors import DataError, SpecError
+from tests.unit.data.builders import clips, errors, grey, job, tone, wav, write_csv
+
+Roots = dict[str, Path]
+
+
+def is_a_spec(found: Inferred, roots: Roots) -> bool:
+    spec = job(found.dataset, holdout=found.holdout)
+    return errors(check(spec.dataset, spec.holdout, roots)) == []
+
+
+def of_rows(roots: Roots, rows: list[dict[str, Any]], **more: Any) -> Inferred:
+    write_csv(roots["data"] / "t.csv", rows)
+    return infer("data://t.csv", roots, **more)
+
+
+def table(**columns: Any) -> list[dict[str, Any]]:
+    """Forty rows; a column is a function of the row's number."""
+    return [{name: make(i) for name, make in columns.items()} for i in range(40)]
+
+
+BASE: dict[str, Any] = {
+    "x": lambda i: i * i,
+    "words": lambda i: f"row {i} is not like the others",
+    "label": lambda i: "ab"[i % 2],
+}
+
+
+# whole sets
+
+
+def test_a_manifest_of_sounds_and_images(roots: Roots) -> None:
+    write_csv(roots["data"] / "clips" / "manifest.csv", clips(roots["data"] / "clips", n=48))
+    found = infer("data://clips/manifest.csv", roots)
+    assert found.dataset == {
+        "source": {"type": "manifest", "uri": "data://clips/manifest.csv"},
+        "target": {"column": "label"},
+        "sample_id": "id",
+        "split": {"method": "column", "column": "split", "group_by": ["speaker"]},
+        "modalities": [
+            {
+                "name": "sound",
+                "type": "audio",
+                "column": "sound",
+                "preprocess": {"sample_rate": 8000, "max_seconds": 0.5},
+            },
+            {"name": "picture", "type": "image", "column": "picture"},
+            {"name": "table", "type": "tabular", "columns": [{"name": "height", "type": "number"}]},
+        ],
+    }
+    assert (found.rows, found.left_out, found.holdout, found.missing) == (48, {}, {}, [])
+    assert found.notes["#/dataset/split"] == "given by the data; no speaker is on two sides"
+    assert found.notes["#/dataset/modalities/0"] == "WAV files of 8000 Hz, 0.05 to 0.08 seconds"
+    assert is_a_spec(found, roots)
+
+
+def test_a_folder_with_a_manifest(roots: Roots) -> None:
+    write_csv(roots["data"] / "clips" / "manifest.csv", clips(roots["data"] / "clips", n=48))
+    assert infer("data://clips", roots).dataset["source"] == {"type": "manifest", "uri": "data://clips/manifest.csv"}
+
+
+def test_tables_called_train_and_test(roots: Roots) -> None:
+    rows = clips(roots["data"] / "clips", n=48)
+    for part in ("train", "val", "test"):
+        write_csv(roots["data"] / "clips" / f"{part}.csv", [row for row in rows if row["split"] == part])
+    found = infer("data://clips", roots)
+    assert found.dataset["source"] == {"type": "manifest", "uri": "data://clips"}
+    assert found.dataset["split"] == {
+        "method": "files",
+        "train": "train.csv",
+        "validation": "val.csv",
+        "test": "test.csv",
+    }
+    assert found.holdout == {"group_by": ["speaker"]}
+    assert found.left_out == {"split": "says which part a row is in"}
+    assert is_a_spec(found, roots)
+
+
+def test_class_folders_and_a_folder_per_modality(roots: Roots) -> None:
+    for i in range(40):
+        name = f"{'cat' if i % 2 else 'dog'}/{i}"
+        for path, content in (
+            (f"pets/{name}.png", grey(i)),
+            (f"pets/{name}.wav", wav(tone(300 + i))),
+            (f"takes/rgb/{name}.png", grey(i)),
+            (f"takes/mic/{name}.wav", wav(tone(300 + i))),
+        ):
+            (roots["data"] / path).parent.mkdir(parents=True, exist_ok=True)
+            (roots["data"] / path).write_bytes(content)
+    pets, takes = infer("data://pets", roots), infer("data://takes", roots)
+    assert pets.dataset["source"] == {"type": "folder", "uri": "data://pets"}
+    assert sorted(each["name"] for each in pets.dataset["modalities"]) == ["audio", "image"]
+    assert pets.dataset["target"] == {"column": "label", "type": "binary"}
+    assert takes.dataset["source"] == {"type": "folder", "uri": "data://takes", "layout": "modalities"}
+    assert sorted((each["name"], each["type"]) for each in takes.dataset["modalities"]) == [
+        ("mic", "audio"),
+        ("rgb", "image"),
+    ]
+    assert is_a_spec(pets, roots)
+    assert is_a_spec(takes, roots)
+
+
+def test_shards(roots: Roots) -> None:
+    (roots["data"] / "shards").mkdir()
+    with tarfile.open(roots["data"] / "shards" / "a-0000.tar", "w") as tar:
+        for i in range(40):
+            for extension, content in (
+                ("png", grey(i)),
+                ("wav", wav(tone(300 + i))),
+                ("cls", b"01"[i % 2 : i % 2 + 1]),
+            ):
+                member = tarfile.TarInfo(f"{i:04d}.{extension}")
+                member.size = len(content)
+                tar.addfile(member, io.BytesIO(content))
+    found = infer("data://shards", roots)
+    assert found.dataset["source"] == {"type": "webdataset", "uri": "data://shards"}
+    assert found.dataset["target"] == {"column": "cls", "type": "binary"}
+    assert sorted((each["column"], each["type"]) for each in found.dataset["modalities"]) == [
+        ("png", "image"),
+        ("wav", "audio"),
+    ]
+    assert is_a_spec(found, roots)
+
+
+def test_arrays(roots: Roots) -> None:
+    draw = np.random.default_rng(0)
+    np.savez(
+        roots["data"] / "a.npz",
+        imu=draw.normal(size=(40, 7, 3)),
+        vector=draw.normal(size=(40, 4)),
+        y=np.arange(40) % 4,
+        is_test=np.arange(40) >= 30,
+    )
+    found = infer("data://a.npz", roots)
+    assert found.dataset["target"] == {"column": "y"}
+    assert found.dataset["split"] == {
+        "method": "column",
+        "column": "is_test",
+        "values": {"train": ["false"], "validation": [], "test": ["true"]},
+    }
+    assert found.dataset["modalities"] == [
+        {"name": "imu", "type": "timeseries", "column": "imu", "shape": [None, 3]},
+        {"name": "vector", "type": "embedding", "column": "vector"},
+    ]
+    assert is_a_spec(found, roots)
+
+
+def test_parquet_with_lists_and_files_in_cells(roots: Roots) -> None:
+    pq.write_table(
+        pa.table(
+            {
+                "label": [i % 3 for i in range(40)],
+                "vector": [[float(i), 1.0] for i in range(40)],
+                "series": [[[float(i)], [1.0]] for i in range(40)],
+                "photo": [{"bytes": grey(i), "path": None} for i in range(40)],
+            }
+        ),
+        roots["data"] / "t.parquet",
+    )
+    found = infer("data://t.parquet", roots)
+    assert [(each["name"], each["type"]) for each in found.dataset["modalities"]] == [
+        ("vector", "embedding"),
+        ("photo", "image"),
+    ]
+    assert "timeseries" in found.left_out["series"]
+    assert is_a_spec(found, roots)
+
+
+# targets
+
+
+@pytest.mark.parametrize(
+    ("columns", "target"),
+    [
+        ({"colour": lambda i: "rg"[i % 2], "label": lambda i: "abc"[i % 3]}, {"column": "label"}),
+        (
+            {"sentiment": lambda i: "ab"[i % 2], "colour": lambda i: "rgb"[i % 3]},
+            {"column": "sentiment", "type": "binary"},
+        ),
+        ({"class_name": lambda i: "abc"[i % 3], "colour": lambda i: "rg"[i % 2]}, {"column": "class_name"}),
+        ({"x": lambda i: i + 0.5, "shade": lambda i: "abc"[i % 3]}, {"column": "shade"}),  # none is named so: the last
+        ({"target": lambda i: i * 1.25, "colour": lambda i: "rg"[i % 2]}, {"column": "target", "type": "regression"}),
+    ],
+)
+def test_targets(roots: Roots, columns: dict[str, Any], target: dict[str, str]) -> None:
+    assert of_rows(roots, table(**columns)).dataset["target"] == target
+
+
+def test_a_target_that_is_named(roots: Roots) -> None:
+    found = of_rows(roots, table(**BASE, colour=lambda i: "rgb"[i % 3]), target="colour")
+    assert found.dataset["target"] == {"column": "colour"}
+    assert {"name": "label", "type": "category"} in found.dataset["modalities"][-1]["columns"]
+
+
+def test_a_target_that_is_not_there(roots: Roots) -> None:
+    with pytest.raises(SpecError) as caught:
+        of_rows(roots, table(**BASE), target="colour")
+    assert [(issue.code, issue.pointer) for issue in caught.value.issues] == [("column.missing", "#/target")]
+
+
+def test_nothing_that_looks_like_a_target(roots: Roots) -> None:
+    found = of_rows(roots, table(x=lambda i: i + 0.5, z=lambda i: i * 1.5))
+    assert "target" not in found.dataset
+    assert found.missing[0] == "target: no column looks like one; name it with --target"
+
+
+# what is left out
+
+
+@pytest.mark.parametrize(
+    ("name", "make", "reason"),
+    [
+        ("label_name", lambda i: ("cat", "dog")[i % 2], "says the same as the target 'label'"),
+        ("code", lambda i: 7 + i % 2, "says the same as the target 'label'"),
+        ("row", lambda i: i, "counts the rows"),
+        ("take", lambda i: i % 5, "counts"),
+        ("constant", lambda i: "same", "the same value in every row"),
+        ("nothing", lambda i: "", "empty"),
+        ("half", lambda i: i * 1.5 if i % 2 else "", "20 cells are empty: a number needs a value"),
+        ("town", lambda i: f"town{i}", "40 different names: too many for a category"),
+        ("patient", lambda i: i // 8, None),  # groups: in the split
+    ],
+)
+def test_what_is_left_out(roots: Roots, name: str, make: Any, reason: str | None) -> None:
+    found = of_rows(roots, table(**BASE, **{name: make}))
+    used = [
+        column["name"] for each in found.dataset["modalities"] for column in each.get("columns", ()) if "type" in column
+    ]
+    assert name not in used
+    if reason is None:
+        assert found.dataset["split"]["group_by"] == [name]
+    else:
+        assert found.left_out[name].startswith(reason)
+    assert is_a_spec(found, roots)
+
+
+def test_paths_that_lead_nowhere_are_no_modality(roots: Roots) -> None:
+    found = of_rows(roots, table(**BASE, face=lambda i: f"{i}.png"))
+    assert found.left_out == {"face": "looks like image files, but none that was looked for can be read"}
+
+
+def test_rows_without_a_file_ask_for_a_mask(roots: Roots) -> None:
+    rows = clips(roots["data"] / "clips", n=48)
+    rows[0]["sound"] = rows[1]["sound"] = ""
+    write_csv(roots["data"] / "clips" / "manifest.csv", rows)
+    found = infer("data://clips/manifest.csv", roots)
+    assert found.dataset["modalities"][0]["missing"] == "mask"
+    assert found.notes["#/dataset/modalities/0"].endswith("; 2 rows have none")
+
+
+def test_texts_of_several_columns_are_one_modality(roots: Roots) -> None:
+    found = of_rows(roots, table(**BASE, body=lambda i: f"this is the body of {i}"))
+    assert found.dataset["modalities"][0] == {"name": "text", "type": "text", "columns": ["words", "body"]}
+
+
+# splits
+
+
+def test_of_two_split_columns_the_one_that_keeps_groups_apart(roots: Roots) -> None:
+    rows = table(
+        **BASE,
+        speaker=lambda i: f"s{i % 4}",
+        split=lambda i: "test" if i >= 30 else "train",
+        split_speaker=lambda i: "test" if i % 4 == 3 else "train",
+    )
+    found = of_rows(roots, rows)
+    assert found.dataset["split"] == {"method": "column", "column": "split_speaker", "group_by": ["speaker"]}
+    assert found.left_out["split"] == "says which part a row is in"
+
+
+def test_a_split_that_tears_groups_apart_leaves_them_to_v(roots: Roots) -> None:
+    rows = table(**BASE, speaker=lambda i: f"s{i % 4}", split=lambda i: "test" if i >= 30 else "train")
+    found = of_rows(roots, rows)
+    assert found.dataset["split"] == {"method": "column", "column": "split"}
+    assert found.holdout == {"group_by": ["speaker"]}
+    assert "#/holdout" in found.notes
+    assert is_a_spec(found, roots)
+
+
+def test_without_a_split_one_is_drawn(roots: Roots) -> None:
+    found = of_rows(roots, table(**BASE))
+    assert found.dataset["split"] == {"method": "draw", "seed": 0}
+
+
+# names
+
+
+def test_names_of_modalities_are_names(roots: Roots) -> None:
+    rows = clips(roots["data"] / "clips", n=48)
+    for row in rows:
+        row["1 pïcture!"] = row.pop("picture")
+        row["fused"] = row.pop("sound")
+    write_csv(roots["data"] / "clips" / "manifest.csv", rows)
+    found = infer("data://clips/manifest.csv", roots)
+    assert sorted(each["name"] for each in found.dataset["modalities"]) == ["fused_input", "m_1_p_cture_", "table"]
+    assert is_a_spec(found, roots)
+
+
+# bad places
+
+
+def test_one_modality_is_too_few(roots: Roots) -> None:
+    found = of_rows(roots, table(x=BASE["x"], label=BASE["label"]))
+    assert found.missing == ["modalities: gblend blends two or more; one was found"]
+
+
+@pytest.mark.parametrize(
+    ("uri", "code"),
+    [
+        ("data://../secret.csv", "source.forbidden"),
+        ("file:///etc/passwd", "source.forbidden"),
+        ("/etc/passwd", "source.forbidden"),
+        ("data://nothing.csv", "source.not_found"),
+        ("data://what.xyz", "source.format"),
+        ("data://empty.csv", "source.empty"),
+    ],
+)
+def test_places_that_are_none(roots: Roots, uri: str, code: str) -> None:
+    (roots["data"] / "what.xyz").write_text("x")
+    (roots["data"] / "empty.csv").write_text("")
+    with pytest.raises((SpecError, DataError)) as caught:
+        infer(uri, roots)
+    assert [(issue.code, issue.pointer) for issue in caught.value.issues] == [(code, "#/uri")]
+
+
+def test_links_that_lead_out_of_a_folder_are_refused(roots: Roots, tmp_path: Path) -> None:
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "1.png").write_bytes(grey(1))
+    (roots["data"] / "set").mkdir()
+    (roots["data"] / "set" / "a").symlink_to(tmp_path / "outside")
+    with pytest.raises(DataError) as caught:
+        infer("data://set", roots)
+    assert [issue.code for issue in caught.value.issues] == ["source.forbidden"]
