@@ -20,6 +20,7 @@ from core.data.fingerprint import dataset_fingerprint
 from core.data.media_headers import Headers, read_headers
 from core.data.modalities.audio import rate_warnings
 from core.data.problems import RowProblem
+from core.data.sources.base import UNCHECKED
 from core.data.split import TEST, TRAIN, VALIDATION, Codes
 from core.data.statistics import DatasetStatistics
 from core.data.validation import CheckLimits, Look, look_at
@@ -93,7 +94,9 @@ def inspect(
         look_into=look_into,
     )
     if look.survey.table is None:
-        return Inspection(issues=tuple(look.issues), statistics=None, fingerprint=None)
+        # What was not looked at in time is no reason to refuse a job, but there is nothing to say of it here.
+        found = [replace(issue, severity="error") if issue.code == UNCHECKED else issue for issue in look.issues]
+        return Inspection(issues=tuple(found), statistics=None, fingerprint=None)
     parts = part_codes(look)
     duplicates = _duplicates(spec, look, parts, limits)
     issues = [*look.issues, *_warnings(spec, look, headers, duplicates, pointer)]

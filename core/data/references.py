@@ -15,6 +15,7 @@ from core.spec.data import (
     DatasetSpec,
     DrawSplit,
     HashSplit,
+    HfDiskSource,
     Holdout,
     ManifestSource,
     MediaModality,
@@ -130,7 +131,7 @@ def schema_issues(spec: DatasetSpec, pointer: str = "#/dataset") -> list[Issue]:
                     examples=tuple(twice[:5]),
                 )
             )
-    no_ids = isinstance(spec.source, ManifestSource | ArraysSource) and spec.sample_id is None
+    no_ids = isinstance(spec.source, ManifestSource | ArraysSource | HfDiskSource) and spec.sample_id is None
     if isinstance(spec.split, HashSplit) and not spec.split.group_by and no_ids:
         issues.append(
             Issue(

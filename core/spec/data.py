@@ -42,6 +42,7 @@ from core.spec.modalities import VideoModality as VideoModality
 from core.spec.modalities import VideoPreprocess as VideoPreprocess
 from core.spec.sources import ArraysSource as ArraysSource
 from core.spec.sources import FolderSource as FolderSource
+from core.spec.sources import HfDiskSource as HfDiskSource
 from core.spec.sources import ManifestSource as ManifestSource
 from core.spec.sources import Source as Source
 from core.spec.sources import WebDatasetSource as WebDatasetSource

@@ -51,4 +51,17 @@ class WebDatasetSource(SpecModel):
     """A tar, a folder of them, or a pattern: `data://shards/train-{0000..0003}.tar`, `{a,b}`, `*`, `?`."""
 
 
-Source = Annotated[ManifestSource | ArraysSource | FolderSource | WebDatasetSource, Field(discriminator="type")]
+class HfDiskSource(SpecModel):
+    """A data set as Hugging Face's `datasets.save_to_disk` leaves it; class labels are called by their names.
+
+    Of a `DatasetDict`, `uri` is one of its folders, or with `split.method` `files` the one that holds them all.
+    """
+
+    type: Literal["hf_disk"] = "hf_disk"
+    uri: Uri
+    """The folder with `state.json`, `dataset_info.json` and the Arrow files."""
+
+
+Source = Annotated[
+    ManifestSource | ArraysSource | FolderSource | WebDatasetSource | HfDiskSource, Field(discriminator="type")
+]

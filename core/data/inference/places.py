@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -10,15 +11,17 @@ from typing import Any
 
 from core.data.sources import Limits, Source, open_source
 from core.data.sources.folder import METADATA
-from core.data.uris import is_folder, resolve
+from core.data.sources.hf_disk import DICT, STATE
+from core.data.uris import is_file, is_folder, resolve
 from core.errors import GblendError
-from core.spec.sources import ArraysSource, FolderSource, ManifestSource, WebDatasetSource
+from core.spec.sources import ArraysSource, FolderSource, HfDiskSource, ManifestSource, WebDatasetSource
 from core.spec.sources import Source as SourceSpec
 from core.spec.split import FilesSplit
 
 _TABLES = (".csv", ".tsv", ".tab", ".jsonl", ".ndjson", ".parquet", ".pq")
 _ARRAYS = (".npz", ".safetensors")
 _LOOKED_AT = 500
+_SECONDS = 10.0
 _LIMITS = Limits(array_bytes=512 * 2**20)
 """A guess is made in the service's own process: less is read there than in a worker."""
 
@@ -38,11 +41,12 @@ def open_place(uri: str, roots: Mapping[str, Path]) -> Place:
     """Raises SpecError `source.forbidden` and DataError, with the pointer `#/uri`."""
     path = resolve(uri, roots, pointer="#/uri")
     spec, note, split = _source_of(uri, path)
+    limits = replace(_LIMITS, deadline=time.monotonic() + _SECONDS)
     try:
-        first = open_source(spec, roots, wanted=(), limits=_LIMITS, split=split, pointer="#", split_pointer="#")
+        first = open_source(spec, roots, wanted=(), limits=limits, split=split, pointer="#", split_pointer="#")
         # Text manifests keep the columns that are wanted alone, and only the header says which there are.
         source = open_source(
-            spec, roots, wanted=set(first.headers), limits=_LIMITS, split=split, pointer="#", split_pointer="#"
+            spec, roots, wanted=set(first.headers), limits=limits, split=split, pointer="#", split_pointer="#"
         )
     except GblendError as error:
         error.issues = tuple(replace(issue, pointer="#/uri") for issue in error.issues)
@@ -70,6 +74,12 @@ def _source_of(uri: str, path: Path) -> tuple[SourceSpec, str, FilesSplit | None
 def _folder(uri: str, path: Path) -> tuple[SourceSpec, str, FilesSplit | None]:
     names = sorted(entry.name for entry in path.iterdir() if not entry.name.startswith("."))
     below = uri if uri.endswith("/") else f"{uri}/"
+    if STATE in names:
+        return HfDiskSource(type="hf_disk", uri=uri), "a saved Hugging Face data set", None
+    if DICT in names:
+        parts = _split_of([entry.name for entry in path.iterdir() if is_file(entry / STATE)])
+        if parts is not None:
+            return HfDiskSource(type="hf_disk", uri=uri), f"saved data sets {', '.join(_names_of(parts))}", parts
     if any(name in METADATA for name in names):
         return FolderSource(type="folder", uri=uri), "a folder with metadata", None
     if any(name.endswith(".tar") for name in names):
@@ -91,7 +101,7 @@ def _folder(uri: str, path: Path) -> tuple[SourceSpec, str, FilesSplit | None]:
 
 
 def _split_of(tables: Sequence[str]) -> FilesSplit | None:
-    """Train and test (and validation) as tables of their own."""
+    """Train and test (and validation) as tables, or folders, of their own."""
     stems = {Path(name).stem.lower(): name for name in tables}
     validation = next((stems[stem] for stem in ("validation", "valid", "val", "dev") if stem in stems), None)
     if "train" in stems and "test" in stems:

@@ -32,12 +32,15 @@ def kind_of(arrow_type: Any) -> ColumnKind:
     if types.is_temporal(arrow_type):
         return "text"
     if is_list(arrow_type):
-        inner = arrow_type.value_type
-        if kind_of(inner) == "text":
-            return "texts"
+        inner, depth = arrow_type.value_type, 1
         if is_list(inner):
-            inner = inner.value_type
-        return "array" if kind_of(inner) in ("number", "boolean") else "unsupported"
+            inner, depth = inner.value_type, 2
+        kind = (
+            "unsupported" if is_list(inner) else kind_of(inner)
+        )  # deeper lists are not looked into: there may be many
+        if kind == "text" and depth == 1:
+            return "texts"
+        return "array" if kind in ("number", "boolean") else "unsupported"
     if types.is_null(arrow_type):
         return "text"
     return "file" if _is_binary(arrow_type) or _is_file_struct(arrow_type) else "unsupported"

@@ -13,6 +13,8 @@ from core.data.split import Parts
 from core.data.table import Column, ColumnHeader, Table
 from core.errors import DataError, Issue, Severity
 
+UNCHECKED = "source.unchecked"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
@@ -32,7 +34,7 @@ class Limits:
         """Raises DataError `source.unchecked`, a warning, when the time is over: a slow disk is no reason to refuse."""
         if self.deadline is not None and time.monotonic() > self.deadline:
             raise source_error(
-                "source.unchecked",
+                UNCHECKED,
                 "there are more files than could be looked at in the time that a request may take",
                 hint="the job looks at all of them before it trains; large shards, or a manifest, are read faster",
                 severity="warning",

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from core.data.problems import EXAMPLES
 from core.data.sources.base import Limits, Source, source_error
 from core.data.table import Column, ColumnHeader, ColumnKind, Table, text_column
-from core.errors import DataError
+from core.errors import DataError, GblendError
 
 _MOST_ARRAYS = 10_000
 SMALLER = "leave out what is not needed, store numbers with fewer bits, or train on a part of the rows"
@@ -130,7 +130,7 @@ def damage_named(kind: str) -> Iterator[None]:
     """Turns whatever a damaged file makes its reader raise into `source.malformed`."""
     try:
         yield
-    except DataError:
+    except GblendError:
         raise
     except Exception as error:  # zip, zlib, ast, struct, Unicode, Arrow: damaged bytes raise from all of them
         raise unreadable(kind, error) from error

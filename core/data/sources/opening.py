@@ -9,6 +9,7 @@ from pathlib import Path
 from core.data.sources.base import Limits, Source, source_error
 from core.data.sources.binary import NpzSource
 from core.data.sources.folder import FILE_NAME, ID, FolderTable, list_folder, metadata_of
+from core.data.sources.hf_disk import open_hf_disk
 from core.data.sources.joined import JoinedSource
 from core.data.sources.parquet import ParquetSource
 from core.data.sources.shards import ShardsSource, find_shards
@@ -17,7 +18,7 @@ from core.data.sources.text import DelimitedSource, JsonLinesSource
 from core.data.split import PART_NAMES
 from core.data.uris import is_file, is_folder, resolve
 from core.errors import DataError, GblendError, Issue
-from core.spec.sources import ArraysSource, FolderSource, ManifestSource, WebDatasetSource
+from core.spec.sources import ArraysSource, FolderSource, HfDiskSource, ManifestSource, WebDatasetSource
 from core.spec.sources import Source as SourceSpec
 from core.spec.split import FilesSplit, Split
 
@@ -125,12 +126,14 @@ def _open_at(opening: _Opening, place: _Place) -> Source:
         return _open_shards(opening, place)
     path = resolve(place.text, opening.roots, base=place.folder, pointer=place.pointer)
     base = _media_base(opening, place, path)
-    folder = isinstance(opening.source, FolderSource)
+    folder = isinstance(opening.source, FolderSource | HfDiskSource)
     try:
         if not (is_folder if folder else is_file)(path):
             what = "folder" if folder else "file"
             raise _not_found(what, place.text, place.pointer, "is it below the root that the URI names?")
         try:
+            if isinstance(opening.source, HfDiskSource):
+                return open_hf_disk(path, place.folder or path, opening.roots, opening.limits)
             return _open_folder(opening, path) if folder else _open_file(opening, path, base)
         except OSError as error:
             reason = error.strerror or "it cannot be read"

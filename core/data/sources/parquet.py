@@ -32,6 +32,7 @@ class ParquetSource(Source):
             opened = _open(path, ())
             schema, rows = opened.schema_arrow, opened.metadata.num_rows
             opened.close()
+            headers = {field.name: header_of(storage_of(field.type)) for field in schema}
         if rows == 0:
             raise source_error("source.empty", "the manifest has no rows", hint="write one row per sample")
         if rows > limits.rows:
@@ -47,7 +48,7 @@ class ParquetSource(Source):
                 examples=tuple(twice[:EXAMPLES]),
             )
         self._limits = limits
-        super().__init__(path, base, {field.name: header_of(storage_of(field.type)) for field in schema}, rows)
+        super().__init__(path, base, headers, rows)
         self.costly |= {name for name, header in self.headers.items() if header.kind == "file"}
 
     def read(self, names: Collection[str]) -> Table:

@@ -20,7 +20,8 @@ from core.data.problems import EXAMPLES
 from core.data.sources.base import Limits, Source, source_error
 from core.data.sources.binary import damage_named, read_npy_header
 from core.data.sources.records import RecordColumns, json_object
-from core.data.sources.tar import OpenShard, TarBlob, members
+from core.data.sources.spans import SpanBlob
+from core.data.sources.tar import OpenShard, members
 from core.data.table import Column, ColumnHeader, ColumnKind, Table, text_column
 from core.data.uris import is_file, is_folder, resolve
 
@@ -42,7 +43,7 @@ class ShardsSource(Source):
         self._limits = limits
         self._shards = shards
         self._keys: list[str] = []
-        self._members: dict[str, dict[int, TarBlob]] = {}
+        self._members: dict[str, dict[int, SpanBlob]] = {}
         self._index(limits)
         if not self._keys:
             raise source_error(
@@ -154,7 +155,7 @@ class ShardsSource(Source):
                 except UnicodeDecodeError as error:
                     raise self._bad_member(row, extension, "invalid UTF-8") from error
 
-    def _check_text(self, row: int, extension: str, blob: TarBlob, total: int) -> None:
+    def _check_text(self, row: int, extension: str, blob: SpanBlob, total: int) -> None:
         if blob.length > _MOST_TEXT or total > self._limits.text_bytes:
             raise source_error(
                 "source.too_large",
@@ -179,7 +180,7 @@ class ShardsSource(Source):
             records.add({}, 0)
         return records.finish()
 
-    def _arrays(self, cells: Mapping[int, TarBlob]) -> Iterator[tuple[int, Any]]:
+    def _arrays(self, cells: Mapping[int, SpanBlob]) -> Iterator[tuple[int, Any]]:
         """Every npy member; its header must agree with its length. Raises `source.object_array` for Python objects."""
         if sum(blob.length for blob in cells.values()) > self._limits.array_bytes:
             raise source_error("source.too_large", f"the arrays take more than {self._limits.array_bytes} bytes")

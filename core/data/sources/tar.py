@@ -8,14 +8,13 @@ extended headers are read up to a bound, so that memory follows the number of me
 from __future__ import annotations
 
 import errno
-import io
 import tarfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from core.data.sources.base import Limits, source_error
+from core.data.sources.spans import SpanBlob
 from core.data.uris import escaped, refusal
 
 _BLOCK = tarfile.BLOCKSIZE
@@ -35,58 +34,6 @@ _UNSAFE = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class TarBlob:
-    """The bytes of one member, read by seeking in the shard."""
-
-    shard: Path
-    offset: int
-    length: int
-
-    def size(self) -> int:
-        """See `Blob.size`."""
-        return self.length
-
-    def open(self) -> BinaryIO:
-        """See `Blob.open`."""
-        return io.BufferedReader(_Window(self.shard, self.offset, self.length))
-
-
-class _Window(io.RawIOBase):
-    """Some bytes of a file, as a file of their own."""
-
-    def __init__(self, path: Path, offset: int, length: int) -> None:
-        self._file = path.open("rb", buffering=0)
-        self._offset, self._length, self._at = offset, length, 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._at
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._length}[whence]
-        if start + offset < 0:
-            raise OSError("a place before the first byte")
-        self._at = start + offset
-        return self._at
-
-    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
-        view = memoryview(buffer)[: max(0, self._length - self._at)]
-        self._file.seek(self._offset + self._at)
-        count = self._file.readinto(view) or 0
-        self._at += count
-        return count
-
-    def close(self) -> None:
-        self._file.close()
-        super().close()
-
-
 class OpenShard:
     """Reads whole members, one after the other, and opens a shard only when it is another one."""
 
@@ -101,12 +48,12 @@ class OpenShard:
         if self._file is not None:
             self._file.close()
 
-    def read(self, blob: TarBlob) -> bytes:
+    def read(self, blob: SpanBlob) -> bytes:
         """The member's bytes. Raises OSError where the shard has fewer by now."""
-        if self._file is None or self._path != blob.shard:
+        if self._file is None or self._path != blob.path:
             if self._file is not None:
                 self._file.close()
-            self._path, self._file = blob.shard, blob.shard.open("rb")
+            self._path, self._file = blob.path, blob.path.open("rb")
         self._file.seek(blob.offset)
         raw = self._file.read(blob.length)
         if len(raw) < blob.length:
@@ -114,7 +61,7 @@ class OpenShard:
         return raw
 
 
-def members(path: Path, limits: Limits) -> Iterator[tuple[str, TarBlob]]:
+def members(path: Path, limits: Limits) -> Iterator[tuple[str, SpanBlob]]:
     """The plain files of a tar, in order: name and bytes. Raises DataError."""
     shard, end = path.name, path.stat().st_size
     headers = extended = 0
@@ -138,7 +85,7 @@ def members(path: Path, limits: Limits) -> Iterator[tuple[str, TarBlob]]:
                 raise _damaged(shard, f"the member {escaped(name)} claims {length} bytes, more than there are")
             at = start + -(-length // _BLOCK) * _BLOCK
             if kind in _PLAIN:
-                yield _checked(name, shard), TarBlob(path, start, length)
+                yield _checked(name, shard), SpanBlob(path, start, length)
             if kind in _EXTENDED:
                 extended += 1
                 if extended > _MOST_EXTENDED_HEADERS:

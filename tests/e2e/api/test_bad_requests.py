@@ -75,7 +75,7 @@ def _changed(path: str, value: Any) -> dict[str, Any]:
             ...,
             "spec.missing_field",
             "#/dataset/source/type",
-            "one of arrays, folder, manifest, webdataset",
+            "one of arrays, folder, hf_disk, manifest, webdataset",
         ),
         (
             "dataset/modalities/0/type",

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.data.hostile import archives, films, parquets, pictures, places, sounds, tables, tars
+from tests.unit.data.hostile import archives, films, parquets, pictures, places, saved_sets, sounds, tables, tars
 from tests.unit.data.hostile.cases import Case
 from tests.unit.data.hostile.fuzz import KINDS
 
@@ -32,6 +32,7 @@ MODULES = {
     "films": films,
     "tables": tables,
     "parquets": parquets,
+    "saved sets": saved_sets,
 }
 CASES: dict[str, Case] = {f"{kind}: {case.name}": case for kind, module in MODULES.items() for case in module.CASES}
 

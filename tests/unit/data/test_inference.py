@@ -16,6 +16,7 @@ from core.data.inference import Inferred, infer
 from core.data.validation import check
 from core.errors import DataError, SpecError
 from tests.unit.data.builders import clips, errors, grey, job, tone, wav, write_csv
+from tests.unit.data.saved import IMAGE, label, save_dict, save_to_disk
 
 Roots = dict[str, Path]
 
@@ -135,6 +136,28 @@ def test_shards(roots: Roots) -> None:
         ("png", "image"),
         ("wav", "audio"),
     ]
+    assert is_a_spec(found, roots)
+
+
+def test_a_saved_data_set(roots: Roots) -> None:
+    images = [{"bytes": grey(i), "path": None} for i in range(40)]
+    sounds = [{"bytes": wav(tone(300 + i)), "path": None} for i in range(40)]
+    columns = {"label": [i % 2 for i in range(40)], "seen": pa.array(images, IMAGE), "heard": pa.array(sounds, IMAGE)}
+    features = {"label": label("cat", "dog"), "seen": {"_type": "Image"}, "heard": {"_type": "Audio"}}
+    save_to_disk(roots["data"] / "one", pa.table(columns), features)
+    found = infer("data://one", roots)
+    assert found.dataset["source"] == {"type": "hf_disk", "uri": "data://one"}
+    assert found.dataset["target"] == {"column": "label", "type": "binary"}
+    assert [(each["name"], each["type"]) for each in found.dataset["modalities"]] == [
+        ("seen", "image"),
+        ("heard", "audio"),
+    ]
+    assert is_a_spec(found, roots)
+    table = pa.table(columns)
+    save_dict(roots["data"] / "parts", {"train": table.slice(0, 30), "test": table.slice(30)}, features)
+    found = infer("data://parts", roots)
+    assert found.dataset["source"] == {"type": "hf_disk", "uri": "data://parts"}
+    assert found.dataset["split"] == {"method": "files", "train": "train", "test": "test"}
     assert is_a_spec(found, roots)
 
 

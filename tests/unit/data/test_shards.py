@@ -17,9 +17,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from core.data.dataset import PreparedData, prepare
+from core.data.inspection import InspectionLimits, inspect
 from core.data.sources import Limits, Source, open_source
 from core.data.sources.shards import _braces
-from core.data.sources.tar import TarBlob, members
+from core.data.sources.spans import SpanBlob
+from core.data.sources.tar import members
 from core.data.validation import CheckLimits, check
 from core.errors import DataError, GblendError, Issue
 from core.spec.data import WebDatasetSource
@@ -331,7 +333,7 @@ def test_damaged_bytes_never_raise_anything_else(places: list[tuple[int, int]], 
 
 def test_a_blob_of_a_shard_that_shrank(tmp_path: Path) -> None:
     (tmp_path / "t.tar").write_bytes(b"abc")
-    assert TarBlob(tmp_path / "t.tar", 1, 10).open().read() == b"bc"
+    assert SpanBlob(tmp_path / "t.tar", 1, 10).open().read() == b"bc"
 
 
 # time
@@ -352,6 +354,9 @@ def test_headers_are_read_for_as_long_as_a_request_may_take(roots: Roots) -> Non
     assert [issue.code for issue in check(spec.dataset, spec.holdout, roots, limits=CheckLimits(seconds=-1))] == [
         "source.unchecked"
     ]
+    found = inspect(spec.dataset, spec.holdout, roots, limits=InspectionLimits(check=CheckLimits(seconds=-1)))
+    assert [(issue.code, issue.severity) for issue in found.issues] == [("source.unchecked", "error")]
+    assert not found.is_valid, "there are no statistics to register"
 
 
 def test_texts_are_read_for_as_long(roots: Roots) -> None:

@@ -10,12 +10,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from safetensors.numpy import save_file
 
 from core.data.dataset import prepare
 from core.data.validation import check
 from tests.unit.data.builders import clips, job, write_csv
+from tests.unit.data.saved import IMAGE, label, save_dict
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "sources.md").read_text()
@@ -78,11 +80,27 @@ def shards(data: Path) -> None:
                     tar.addfile(info, io.BytesIO(text.encode()))
 
 
+def saved(data: Path) -> None:
+    rows = clips(data / "clips", n=48)
+    features = {"label": label("a", "b", "c"), "image": {"_type": "Image"}, "audio": {"_type": "Audio"}}
+    parts = {}
+    for name, split in (("train", "train"), ("validation", "val"), ("test", "test")):
+        own = [row for row in rows if row["split"] == split]
+        cells = {
+            column: [{"bytes": (data / "clips" / row[file]).read_bytes(), "path": row[file]} for row in own]
+            for column, file in (("image", "picture"), ("audio", "sound"))
+        }
+        files = {column: pa.array(values, IMAGE) for column, values in cells.items()}
+        parts[name] = pa.table({"label": ["abc".index(row["label"]) for row in own], **files})
+    save_dict(data / "digits", parts, features)
+
+
 MAKERS: dict[str, Callable[[Path], None]] = {
     "A manifest": manifests,
     "A folder: class folders": class_folders,
     "A folder: one per modality": modality_folders,
     "Arrays": tensors,
+    "A saved Hugging Face data set": saved,
     "WebDataset shards": shards,
     "By column": manifests,
     "By files": manifests,

@@ -7,6 +7,7 @@ the same. A try depends on its number alone.
 from __future__ import annotations
 
 import io
+import json
 import random
 import sys
 from collections.abc import Callable, Sequence
@@ -18,7 +19,7 @@ import pyarrow.parquet as pq
 
 from core.data.sources import Limits, open_source
 from core.errors import GblendError
-from core.spec.data import ManifestSource
+from core.spec.data import HfDiskSource, ManifestSource
 
 ROWS = 40
 LIMITS = Limits(array_bytes=64 * 2**20)
@@ -83,7 +84,30 @@ def read_parquet(path: Path) -> None:
     source.read(table().column_names)
 
 
-KINDS: dict[str, tuple[Callable[[], list[bytes]], Callable[[Path], None]]] = {"parquet": (parquets, read_parquet)}
+def streams() -> list[bytes]:
+    """The table as Arrow streams: as a whole, and in batches."""
+    files = []
+    for rows in (ROWS, 7):
+        out = io.BytesIO()
+        with pa.ipc.new_stream(out, table().schema) as writer:
+            writer.write_table(table(), max_chunksize=rows)
+        files.append(out.getvalue())
+    return files
+
+
+def read_stream(path: Path) -> None:
+    """As the only file of a saved data set."""
+    features = {"integer": {"names": [f"class {row}" for row in range(ROWS)], "_type": "ClassLabel"}}
+    (path.parent / "dataset_info.json").write_text(json.dumps({"features": features}))
+    (path.parent / "state.json").write_text(json.dumps({"_data_files": [{"filename": path.name}]}))
+    source = open_source(HfDiskSource(uri="data://"), {"data": path.parent}, wanted=table().column_names, limits=LIMITS)
+    source.read(table().column_names)
+
+
+KINDS: dict[str, tuple[Callable[[], list[bytes]], Callable[[Path], None]]] = {
+    "parquet": (parquets, read_parquet),
+    "hf_disk": (streams, read_stream),
+}
 
 
 def damaged(raw: bytes, number: int) -> bytes:

@@ -45,6 +45,9 @@ CSVS: dict[str, tuple[bytes, str]] = {
 JSONLS: dict[str, tuple[bytes, str]] = {
     "deep": (more(b'{"x":' * 100_000), "source.malformed"),
     "deep and closed": (more(b'{"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}"), "source.malformed"),
+    "lists in lists in lists": (JSONL.replace(b'"x": 9', b'"x": ' + b"[" * 200 + b"]" * 200), "source.malformed"),
+    "only lists in lists in lists": (b"".join(line.replace(b'"x": ', b'"x": ' + b"[" * 200).replace(b', "c"', b"]" * 200
+                                     + b', "c"') + b"\n" for line in JSONL.splitlines()), "value.dtype"),
     "a number of a million digits": (more(b'{"x": ' + b"9" * 1_000_000 + b"}"), "source.malformed"),
     "a number beyond 64 bits": (more(b'{"x": ' + b"9" * 400 + b"}"), "source.malformed"),
     "a number with an exponent of a million": (JSONL.replace(b'"x": 9', b'"x": 1e1000000'), "value.not_finite"),
