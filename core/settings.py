@@ -78,6 +78,15 @@ class RootSettings(_Area):
     """What `models://` means; left out: `models/` in the state folder."""
 
 
+class FeatureSettings(_Area):
+    """What frozen encoders have computed, kept for further jobs of the same machine."""
+
+    folder: Path | None = None
+    """Where features lie; left out: `features/` in the state folder."""
+    max_bytes: Annotated[int, Field(ge=0)] = 20 * 2**30
+    """How much of them is kept; what was used longest ago goes first."""
+
+
 class EngineSettings(_Area):
     """Leases and their clocks, in seconds."""
 
@@ -170,6 +179,7 @@ class Settings(DocumentedModel, BaseSettings):
     broker: BrokerSettings = BrokerSettings()
     artifacts: ArtifactSettings = ArtifactSettings()
     roots: RootSettings = RootSettings()
+    features: FeatureSettings = FeatureSettings()
     engine: EngineSettings = EngineSettings()
     worker: WorkerSettings = WorkerSettings()
     api: ApiSettings = ApiSettings()
@@ -194,6 +204,11 @@ class Settings(DocumentedModel, BaseSettings):
     def runs_dir(self) -> Path:
         """Where workers keep run directories: checkpoints, journals, logs of the training child."""
         return self.state_dir / "runs"
+
+    @property
+    def features_folder(self) -> Path:
+        """Where features of frozen encoders lie."""
+        return self.features.folder or self.state_dir / "features"
 
     @property
     def data_roots(self) -> dict[str, Path]:

@@ -53,13 +53,15 @@ class RunDirectory:
         *,
         fetched: Sequence[Path] = (),
         checkpoint_seconds: float | None = None,
+        features: tuple[Path, int] | None = None,
         address: str = "127.0.0.1",
         patience: float = 300.0,
     ) -> RunDirectory:
         """Make the directory and its `spec.json`; what an earlier, crashed start of this fence left is removed.
 
         `fetched`: folders like run directories with checkpoints of other machines. `checkpoint_seconds`: the most work
-        between two checkpoints, if not what the training finds right. `address`: of this machine, for the others of the
+        between two checkpoints, if not what the training finds right. `features`: where those of frozen encoders are
+        kept, and how many bytes of them. `address`: of this machine, for the others of the
         job; `patience`: for how many seconds they are waited for.
         """
         job = runs / lease.job_id
@@ -73,6 +75,7 @@ class RunDirectory:
             "spec": lease.spec,
             "roots": {name: str(root.absolute()) for name, root in roots.items()},
             "resume_from": [str(path.absolute()) for path in (*earlier, *fetched, *retried)],
+            **({} if features is None else {"features": str(features[0].absolute()), "features_bytes": features[1]}),
             **({} if checkpoint_seconds is None else {"checkpoint_seconds": checkpoint_seconds}),
         }
         run = cls(path)

@@ -6,8 +6,9 @@ are drawn among those that stay, and preprocessing is fitted on T alone: never o
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +17,21 @@ from numpy.typing import NDArray
 
 from core.data.absence import absence_issues
 from core.data.assessment import Assessment, assess
+from core.data.blobs import Blob
+from core.data.features import Featuriser, fit_features
 from core.data.fingerprint import dataset_fingerprint
 from core.data.media import forbidden_issue, locate_files
 from core.data.modalities import ModalityInfo, State, fit_modality, info_of, read_modality
 from core.data.modalities.base import Reading, presence_of
 from core.data.modalities.tabular import constant_columns
+from core.data.pretrained import find_pretrained, pretrained_of
 from core.data.quantity import TargetScale
 from core.data.split import TEST, TRAIN, VALIDATION, Codes
 from core.data.store import Store
 from core.data.survey import Survey, judge, take_survey
-from core.data.table import Mask, Rows
+from core.data.table import Mask, Rows, Table
 from core.data.targets import Labels, LabelSets, Quantity, Targets, weight_issues
-from core.errors import DataError, Issue
+from core.errors import DataError, Issue, SpecError
 from core.spec.data import MediaModality, Modality, TabularModality, TargetType
 from core.spec.job import JobSpec
 
@@ -110,8 +114,8 @@ class PreparedData:
         return found
 
 
-def prepare(spec: JobSpec, roots: Mapping[str, Path]) -> PreparedData:
-    """Decode, split and fit. `roots` maps a URI scheme to its folder.
+def prepare(spec: JobSpec, roots: Mapping[str, Path], featuriser: Featuriser | None = None) -> PreparedData:
+    """Decode, split and fit. `roots` maps a URI scheme to its folder; frozen encoders need a `featuriser`.
 
     Raises DataError with every issue found: those of `core.data.validation`, and what only contents show (files that
     cannot be decoded, NaN, shapes).
@@ -121,7 +125,7 @@ def prepare(spec: JobSpec, roots: Mapping[str, Path]) -> PreparedData:
     issues = survey.issues
     if survey.table is None or survey.source is None:
         raise _failure(issues)
-    readings = _read_all(survey, spec, roots)
+    readings = _read_all(survey, spec, roots, featuriser)
     found, keep = judge(survey, dataset.on_bad_sample, _POINTER)
     issues += found
     if dataset.target.column not in survey.table.columns:
@@ -174,7 +178,9 @@ def prepare(spec: JobSpec, roots: Mapping[str, Path]) -> PreparedData:
     )
 
 
-def _read_all(survey: Survey, spec: JobSpec, roots: Mapping[str, Path]) -> dict[str, Reading]:
+def _read_all(
+    survey: Survey, spec: JobSpec, roots: Mapping[str, Path], featuriser: Featuriser | None
+) -> dict[str, Reading]:
     """Decode every modality that can be; problems go to the survey. Sorted by name."""
     readings: dict[str, Reading] = {}
     for index, modality in sorted(enumerate(spec.dataset.modalities), key=lambda pair: pair[1].name):
@@ -182,9 +188,9 @@ def _read_all(survey: Survey, spec: JobSpec, roots: Mapping[str, Path]) -> dict[
             continue
         where = f"{_POINTER}/modalities/{index}/{'column' if getattr(modality, 'column', None) else 'columns'}"
         try:
-            reading = _read_one(modality, where, survey, roots)
-        except DataError as error:  # too large for memory: a property of the modality, not of one row
-            survey.issues += [replace(issue, pointer=where) for issue in error.issues]
+            reading = _read_one(modality, where, survey, roots, featuriser)
+        except (SpecError, DataError) as error:  # a property of the modality or its encoder, not of one row
+            survey.issues += [replace(issue, pointer=issue.pointer or where) for issue in error.issues]
             continue
         survey.tell(modality.name, where, reading.problems)
         survey.issues += [replace(warning, pointer=where) for warning in reading.warnings]
@@ -192,17 +198,27 @@ def _read_all(survey: Survey, spec: JobSpec, roots: Mapping[str, Path]) -> dict[
     return readings
 
 
-def _read_one(modality: Modality, where: str, survey: Survey, roots: Mapping[str, Path]) -> Reading:
+def _read_one(
+    modality: Modality, where: str, survey: Survey, roots: Mapping[str, Path], featuriser: Featuriser | None
+) -> Reading:
     assert survey.table is not None
     assert survey.source is not None
+    read: Callable[[Table, Sequence[Blob | None]], Reading] = partial(read_modality, modality)
+    encoder = pretrained_of(modality)
+    if encoder is not None:
+        if featuriser is None:
+            raise ValueError(f"the modality {modality.name!r} has a frozen encoder: prepare() needs a featuriser")
+        pointer = f"{where.rpartition('/')[0]}/encoder/path"
+        files = find_pretrained(encoder, modality.type, roots, pointer)
+        read = partial(featuriser.read, modality, files, pointer)
     if not isinstance(modality, MediaModality):
-        return read_modality(modality, survey.table)
+        return read(survey.table, ())
     cells = survey.table.columns[modality.column].cells()
     located = locate_files(cells, survey.source.base, roots)
     issue = forbidden_issue(located, cells, survey.sample_ids, where)
     if issue is not None:
         survey.issues.append(issue)
-    reading = read_modality(modality, survey.table, located.blobs)
+    reading = read(survey.table, located.blobs)
     reading.problems = sorted([*located.problems, *reading.problems], key=lambda problem: problem.row)
     return reading
 
@@ -249,7 +265,9 @@ def _fit_all(
         reading.raw = np.empty(0)
         gone = absent.get(name)
         train = split.train if gone is None else split.train[~gone[split.train]]
-        states[name] = fit_modality(modality, raw, train)
+        states[name] = (
+            fit_features(raw, train, reading.frozen) if reading.frozen else fit_modality(modality, raw, train)
+        )
         if gone is not None:
             states[name]["missing"] = "mask"
         if isinstance(modality, TabularModality):

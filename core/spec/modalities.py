@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from core.spec.base import Bool, ColumnName, Float, Int, Name, Positive, SpecModel, misplaced
 
@@ -23,7 +24,33 @@ class BuiltinEncoder(SpecModel):
     dropout: Annotated[Float, Field(ge=0.0, lt=1.0)] = 0.0
 
 
-Encoder = BuiltinEncoder
+class PretrainedEncoder(SpecModel):
+    """A frozen model of the library `transformers`, in a folder below `models://`. For image, audio, video and text.
+
+    Every sample goes through it once; what comes out is kept, and shared by all jobs (docs/data.md). Only safetensors
+    are read, and no code of the model's own is ever run.
+    """
+
+    type: Literal["transformers"]
+    path: Annotated[str, Field(min_length=1, max_length=2048, pattern=r"^models://")]
+    """The folder that `save_pretrained` wrote: `models://bert-base`."""
+    trainable: Literal["none"] = "none"
+    """The model stays as it is; a layer over its features is trained."""
+    features: Annotated[Int, Field(ge=4, le=4096)] = 128
+    """Length of the feature vector that the layer hands to its own head and to the fusion."""
+    dropout: Annotated[Float, Field(ge=0.0, lt=1.0)] = 0.0
+
+
+def _builtin_by_default(raw: Any) -> Any:
+    return {"type": "builtin", **raw} if isinstance(raw, Mapping) else raw
+
+
+Encoder = Annotated[
+    Annotated[BuiltinEncoder | PretrainedEncoder, Field(discriminator="type")], BeforeValidator(_builtin_by_default)
+]
+
+PRETRAINED_TYPES = ("image", "audio", "video", "text")
+"""Modality types that a model of `transformers` can encode."""
 
 BUILTIN_FOR = {
     "image": "cnn",

@@ -27,6 +27,10 @@ class RunRequest:
     """The head whose estimate is all that it should make; `None`: the whole run."""
     nodes: Nodes | None = None
     """The machines that train it together; `None`: this one alone."""
+    features: Path | None = None
+    """Where features of frozen encoders are kept; `None`: in the run's own folder."""
+    features_bytes: int = 20 * 2**30
+    """How much of them."""
     estimates: tuple[Path, ...] = ()
     """The estimates of all heads, where other processes have made them (`core.training.spread`)."""
 
@@ -41,5 +45,7 @@ class RunRequest:
             checkpoint_seconds=float(raw.get("checkpoint_seconds", _CHECKPOINT_SECONDS)),
             head=raw.get("head"),
             nodes=Nodes.from_json(raw["nodes"]) if raw.get("nodes") else None,
+            features=Path(raw["features"]) if raw.get("features") else None,
+            features_bytes=int(raw.get("features_bytes", 20 * 2**30)),
             estimates=tuple(Path(path) for path in raw.get("estimates", ())),
         )

@@ -138,7 +138,13 @@ def info_of(name: str, state: State) -> ModalityInfo:
             return ModalityInfo(name=name, kind="embedding", shape=(state["length"],))
 
 
-def decode_sample(preprocessing: Mapping[str, State], sample: Mapping[str, Any]) -> dict[str, Floats]:
+EncodeFrozen = Callable[[Any, State], Raw]
+"""One sample, and the state of a frozen encoder, to its features `[1, D]` (`core.data.features.Featuriser.encode`)."""
+
+
+def decode_sample(
+    preprocessing: Mapping[str, State], sample: Mapping[str, Any], frozen: EncodeFrozen | None = None
+) -> dict[str, Floats]:
     """One new sample as the model sees it: modality name -> float32 `[1, *shape]`.
 
     `preprocessing` is what `PreparedData.preprocessing` held. `sample` gives, for every modality, a Path or the bytes
@@ -148,6 +154,8 @@ def decode_sample(preprocessing: Mapping[str, State], sample: Mapping[str, Any])
     A modality that was masked in training (`missing: mask`) may be left out, or be None or empty, as long as there is
     another: it comes back as zeros. `presence_of(name)` -> float32 `[1]` says for each such modality whether it is
     there, 1, or not, 0; no other modality has that entry.
+
+    A modality with a frozen encoder needs `frozen`.
     """
     encoded: dict[str, Floats] = {}
     issues: list[Issue] = []
@@ -163,7 +171,8 @@ def decode_sample(preprocessing: Mapping[str, State], sample: Mapping[str, Any])
         try:
             if sample.get(name) is None:
                 raise SampleError("value.missing", "it is not given")
-            encoded[name] = encode(_raw_of(sample[name], state), state)
+            raw = _raw_of(sample[name], state) if "frozen" not in state else _features_of(sample[name], state, frozen)
+            encoded[name] = encode(raw, state)
         except SampleError as error:
             detail = f"modality {name!r}: {error.detail}"
             hint = _NOT_GIVEN if error.code == "value.missing" and nothing else HINTS[error.code]
@@ -177,6 +186,12 @@ def decode_sample(preprocessing: Mapping[str, State], sample: Mapping[str, Any])
 
 
 _NOT_GIVEN = 'give it, or train a model with "missing": "mask" for this modality, which answers without it, too'
+
+
+def _features_of(value: Any, state: State, frozen: EncodeFrozen | None) -> Raw:
+    if frozen is None:
+        raise ValueError("a modality has a frozen encoder: decode_sample() needs what computes its features")
+    return frozen(value, state["frozen"])
 
 
 def _is_nothing(value: Any, state: State) -> bool:
