@@ -19,9 +19,24 @@ out, and, where several things are wrong at once, one `Issue` each. It never has
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 Severity = Literal["error", "warning"]
+_LONGEST_MESSAGE, _LONGEST_TEXT, _LONGEST_EXAMPLE = 10_000, 1000, 300
+"""Characters of an error's own words, of an issue's, and of one example."""
+
+
+@overload
+def shown(text: str, longest: int = ...) -> str: ...
+@overload
+def shown(text: None, longest: int = ...) -> None: ...
+def shown(text: str | None, longest: int = _LONGEST_TEXT) -> str | None:
+    """A text as messages carry it: not longer than that, without NUL and halves of surrogates."""
+    if text is None:
+        return None
+    if len(text) > longest:
+        text = text[: longest - 4] + " ..."
+    return text.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +55,12 @@ class Issue:
     sample: str | None = None
     count: int | None = None
     examples: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Texts come from data that may be anything: they are cut, and what no database takes is escaped."""
+        for name in ("detail", "hint", "sample"):
+            object.__setattr__(self, name, shown(getattr(self, name)))
+        object.__setattr__(self, "examples", tuple(shown(example, _LONGEST_EXAMPLE) for example in self.examples))
 
     def to_json(self) -> dict[str, Any]:
         """The issue as JSON, without the fields that say nothing."""
@@ -69,6 +90,10 @@ class GblendError(Exception):
     code: str = "internal"
     hint: str | None = None
     issues: tuple[Issue, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        """See `Issue`."""
+        self.detail, self.hint = shown(self.detail, _LONGEST_MESSAGE), shown(self.hint, _LONGEST_MESSAGE)
 
     def __str__(self) -> str:
         return f"{self.code}: {self.detail}"

@@ -13,10 +13,13 @@ from numpy.typing import NDArray
 from core.data.problems import EXAMPLES, RowProblem
 from core.data.split import Codes
 from core.data.table import Column, Mask, Rows
+from core.data.uris import escaped
 from core.errors import Issue
 from core.spec.data import Target
 
 IMBALANCE = 100.0
+LONGEST_NAME = 500
+"""Of a class, in characters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,21 @@ class Labels:
 def missing_labels(column: Column) -> list[RowProblem]:
     """Rows without a label."""
     return [RowProblem(int(row), "target.missing", "there is no label") for row in np.flatnonzero(column.missing)]
+
+
+def unusable_names(column: Column, separator: str | None) -> list[RowProblem]:
+    """Rows whose label (with a separator: one of whose labels) cannot be the name of a class."""
+    if column.header.kind not in ("text", "texts"):
+        return []
+    found: list[RowProblem] = []
+    for row, cell in enumerate(column.values):
+        names = cell if isinstance(cell, tuple) else cell.split(separator) if separator is not None else (cell,)
+        for name in names:
+            if len(name) > LONGEST_NAME or "\0" in name:
+                what = "holds a NUL" if "\0" in name else f"has {len(name)} characters"
+                found.append(RowProblem(row, "target.unusable_name", f"the label {escaped(name)} {what}"))
+                break
+    return found
 
 
 def read_labels(column: Column) -> Labels:

@@ -24,6 +24,7 @@ HINTS = {
     "value.dtype": "numbers, or lists of numbers, are expected",
     "value.shape": "every sample needs the same shape",
     "target.missing": "every row needs a label",
+    "target.unusable_name": "names of classes have at most 500 characters, and no NUL",
     "target.not_a_number": 'write plain numbers with a decimal point; for classes set target.type to "multiclass"',
     "target.not_finite": "replace the value, or drop such rows with on_bad_sample",
     "target.not_zero_or_one": "an array of labels holds a 0 or a 1 per row and label",

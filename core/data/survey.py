@@ -96,6 +96,11 @@ def take_survey(
     except GblendError as error:
         survey.issues += [replace(issue, pointer=issue.pointer or f"{pointer}/source/uri") for issue in error.issues]
         return survey
+    except OSError as error:  # gone, or a failing disk, since it was opened
+        detail = f"the source cannot be read any more: {error.strerror or 'input/output error'}"
+        hint = "try again; if it stays so, the disk or the file system fails"
+        survey.issues.append(Issue(code="source.unreadable", detail=detail, pointer=f"{pointer}/source/uri", hint=hint))
+        return survey
     survey.source = source
     survey.usable = _usable(spec, good)
     outside = {mention.column for mention in mentions if mention.modality is None}

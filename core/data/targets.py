@@ -6,8 +6,8 @@ import difflib
 from collections.abc import Mapping
 from typing import Literal, Protocol
 
-from core.data.label_sets import LabelSets, label_set_issues, label_set_problems, read_label_sets
-from core.data.labels import Labels, label_issues, missing_labels, read_labels
+from core.data.label_sets import SEPARATOR, LabelSets, label_set_issues, label_set_problems, read_label_sets
+from core.data.labels import Labels, label_issues, missing_labels, read_labels, unusable_names
 from core.data.problems import EXAMPLES, RowProblem
 from core.data.quantity import Quantity, quantity_issues, quantity_problems, read_quantity
 from core.data.split import Codes
@@ -47,9 +47,11 @@ class Targets(Protocol):
 
 def target_problems(column: Column, target: Target) -> list[RowProblem]:
     """The rows whose target cannot be used."""
+    if target.type == "regression":
+        return quantity_problems(column)
     if target.type == "multilabel":
-        return label_set_problems(column)
-    return quantity_problems(column) if target.type == "regression" else missing_labels(column)
+        return [*label_set_problems(column), *unusable_names(column, target.separator or SEPARATOR)]
+    return [*missing_labels(column), *unusable_names(column, None)]
 
 
 def read_target(column: Column, target: Target) -> Targets:

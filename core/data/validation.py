@@ -44,7 +44,8 @@ class CheckLimits:
     files: int = 20_000
     """Files whose existence is looked up, over all columns; beyond it an even sample of the rows."""
     seconds: float = 10.0
-    """After so long no further file is looked up (a slow network file system)."""
+    """After so long no further file of a source is listed, and after as long again none is looked up (a slow network
+    file system)."""
     source: Limits = field(default_factory=Limits)
 
 
@@ -113,7 +114,7 @@ def look_at(
         arrays=False,
         pointer=pointer,
         holdout_pointer=holdout_pointer,
-        limits=limits.source,
+        limits=replace(limits.source, deadline=time.monotonic() + limits.seconds),
     )
     look = Look(survey, [*survey.issues, *pretrained_issues(spec, roots, pointer)])
     if survey.table is not None:

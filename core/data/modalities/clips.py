@@ -75,8 +75,9 @@ def _video_of(container: Any) -> Any:
     if not container.streams.video:
         raise SampleError("file.undecodable", "it holds no video")
     stream = container.streams.video[0]
-    if stream.codec_context.name not in _DECODERS:
-        raise SampleError("file.format", f"its codec, {stream.codec_context.name}, is none of those that are read")
+    codec = "which FFmpeg does not know" if stream.codec_context is None else stream.codec_context.name
+    if codec not in _DECODERS:
+        raise SampleError("file.format", f"its codec, {codec}, is none of those that are read")
     if stream.width * stream.height > MAX_PIXELS:
         raise SampleError("file.too_large", f"{stream.width} x {stream.height} pixels a frame; at most {MAX_PIXELS}")
     stream.codec_context.thread_count = 1

@@ -25,7 +25,7 @@ def container_of(file: IO[bytes]) -> str:
     if head[4:8] in _BOXES:
         name, end = "mov", _end_of_boxes(file, size)
     elif head.startswith(_EBML):
-        name, end = "matroska", _end_of_segment(file)
+        name, end = "matroska", _end_of_segment(file, size)
     elif head.startswith(b"RIFF") and head[8:12] == b"AVI ":
         name, end = "avi", 8 + int.from_bytes(head[4:8], "little")
     else:
@@ -40,6 +40,8 @@ def _end_of_boxes(file: IO[bytes], size: int) -> int:
     """Where the last of an MP4's outermost boxes ends, by their headers."""
     place = 0
     for _ in range(_MOST_BOXES):
+        if place > size:  # a place so far away cannot even be sought
+            return place
         file.seek(place)
         head = file.read(16)
         if len(head) < 8:
@@ -55,12 +57,14 @@ def _end_of_boxes(file: IO[bytes], size: int) -> int:
     raise SampleError("file.undecodable", f"it has more than {_MOST_BOXES} boxes")
 
 
-def _end_of_segment(file: IO[bytes]) -> int:
+def _end_of_segment(file: IO[bytes], size: int) -> int:
     """Where a Matroska's first segment ends; 0 where it does not say (a live recording)."""
     file.seek(4)
     header = _variable(file)
     if header is None:
         return 0
+    if header > size:
+        return header
     file.seek(header, io.SEEK_CUR)
     if file.read(4) != _SEGMENT:
         return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from core.data.split import Parts
 from core.data.table import Column, ColumnHeader, Table
-from core.errors import DataError, Issue
+from core.errors import DataError, Issue, Severity
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +25,18 @@ class Limits:
     rows: int = 10_000_000
     files: int = 1_000_000
     """Files of a folder, or members of a data set's shards."""
+    deadline: float | None = None
+    """Of `time.monotonic`: after it, no further file is listed and no further header or text of a shard read."""
+
+    def check_time(self) -> None:
+        """Raises DataError `source.unchecked`, a warning, when the time is over: a slow disk is no reason to refuse."""
+        if self.deadline is not None and time.monotonic() > self.deadline:
+            raise source_error(
+                "source.unchecked",
+                "there are more files than could be looked at in the time that a request may take",
+                hint="the job looks at all of them before it trains; large shards, or a manifest, are read faster",
+                severity="warning",
+            )
 
 
 class Source(ABC):
@@ -60,8 +73,14 @@ class Source(ABC):
 
 
 def source_error(
-    code: str, detail: str, *, hint: str | None = None, count: int | None = None, examples: tuple[str, ...] = ()
+    code: str,
+    detail: str,
+    *,
+    hint: str | None = None,
+    count: int | None = None,
+    examples: tuple[str, ...] = (),
+    severity: Severity = "error",
 ) -> DataError:
     """A DataError with one issue; `open_source` adds the pointer."""
-    issue = Issue(code=code, detail=detail, hint=hint, count=count, examples=examples)
+    issue = Issue(code=code, detail=detail, hint=hint, count=count, examples=examples, severity=severity)
     return DataError(detail, code=code, hint=hint, issues=(issue,))

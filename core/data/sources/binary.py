@@ -19,6 +19,7 @@ from core.data.table import Column, ColumnHeader, ColumnKind, Table, text_column
 from core.errors import DataError
 
 _MOST_ARRAYS = 10_000
+SMALLER = "leave out what is not needed, store numbers with fewer bits, or train on a part of the rows"
 
 
 class NpzSource(Source):
@@ -26,12 +27,13 @@ class NpzSource(Source):
 
     def __init__(self, path: Path, base: Path, wanted: Collection[str], limits: Limits) -> None:
         with damage_named("npz"), zipfile.ZipFile(path) as archive:
-            members = {info.filename[:-4]: info for info in archive.infolist() if info.filename.endswith(".npy")}
-            if len(members) > _MOST_ARRAYS:
-                raise ValueError(f"it holds {len(members)} arrays")
+            found = [info for info in archive.infolist() if info.filename.endswith(".npy")]
+            members = {info.filename[:-4]: info for info in found}
+            if len(found) > _MOST_ARRAYS or len(members) < len(found):
+                raise ValueError(f"it holds {len(found)} arrays, or two of one name")
             headers = {name: _npy_header(archive, info, name) for name, info in members.items()}
         if not members:
-            raise source_error("source.empty", "the npz holds no arrays")
+            raise source_error("source.empty", "the npz holds no arrays", hint="save them with numpy.savez")
         used = {name: shape for name, (_, shape) in headers.items() if name in set(wanted)}
         rows = common_rows(used or {name: shape for name, (_, shape) in headers.items()})
         size = sum(members[name].file_size for name in used)
@@ -40,14 +42,24 @@ class NpzSource(Source):
                 "source.too_large",
                 f"the arrays take {size} bytes in {rows} rows; "
                 f"at most {limits.array_bytes} bytes and {limits.rows} rows are read",
+                hint=SMALLER,
             )
+        self._members = members
         super().__init__(path, base, {name: header for name, (header, _) in headers.items()}, rows)
 
     def read(self, names: Collection[str]) -> Table:
         """See `Source.read`."""
         keep = [name for name in names if name in self.headers and self.headers[name].kind != "unsupported"]
-        with damage_named("npz"), np.load(self.path, allow_pickle=False) as arrays:
-            return self._table({name: self._column(name, arrays[name]) for name in keep})
+        with damage_named("npz"), zipfile.ZipFile(self.path) as archive:
+            return self._table({name: self._column(name, self._array(archive, name)) for name in keep})
+
+    def _array(self, archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
+        """The member that was judged, and no more of it than it said: `numpy.load` would take `u` for `u.npy`."""
+        with archive.open(self._members[name]) as member:
+            values: NDArray[Any] = npy.read_array(member, allow_pickle=False)
+            if member.read(1):
+                raise ValueError(f"the array {name!r} is longer than it says")
+        return values
 
     def _column(self, name: str, values: NDArray[Any]) -> Column:
         header = self.headers[name]
@@ -86,6 +98,8 @@ def read_npy_header(member: IO[bytes], name: str) -> tuple[tuple[int, ...], np.d
     version = npy.read_magic(member)
     read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
     shape, _, dtype = read(member)
+    if any(side < 0 for side in shape):
+        raise ValueError(f"the array {name!r} has the shape {list(shape)}")
     if dtype.hasobject:
         raise source_error(
             "source.object_array",
@@ -107,7 +121,7 @@ def common_rows(shapes: dict[str, tuple[int, ...]]) -> int:
         )
     rows = next(iter(lengths.values()), 0)
     if rows == 0:
-        raise source_error("source.empty", "the arrays hold no samples")
+        raise source_error("source.empty", "the arrays hold no samples", hint="every array needs one entry per sample")
     return rows
 
 

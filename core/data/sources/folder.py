@@ -24,6 +24,8 @@ from core.errors import SpecError
 ID, LABEL, FILE_NAME = "id", "label", "file_name"
 METADATA = ("metadata.csv", "metadata.tsv", "metadata.jsonl", "metadata.parquet")
 _DEEPEST = 16
+_TIMED = 256
+"""Files after which the clock is looked at."""
 _KINDS: dict[str, tuple[str, ...]] = {
     "image": (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"),
     "audio": (".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".aac"),
@@ -159,6 +161,8 @@ def list_folder(folder: Path, roots: Mapping[str, Path], limits: Limits) -> list
                     waiting.append((here, Path(entry.path)))
                 elif entry.is_file():
                     found.append(Listed(here, Path(entry.path)))
+                if len(found) % _TIMED == 0:
+                    limits.check_time()
                 if len(found) + len(forbidden) + len(waiting) > limits.files or len(here) > _DEEPEST:
                     raise source_error(
                         "source.too_large",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
@@ -34,8 +35,9 @@ class ParquetSource(Source):
         if rows == 0:
             raise source_error("source.empty", "the manifest has no rows", hint="write one row per sample")
         if rows > limits.rows:
-            raise source_error("source.too_large", f"the manifest has {rows} rows; at most {limits.rows} are read")
-        twice = sorted({name for name in schema.names if schema.names.count(name) > 1})
+            detail = f"the manifest has {rows} rows; at most {limits.rows} are read"
+            raise source_error("source.too_large", detail, hint="train on a part of it")
+        twice = sorted(name for name, count in Counter(schema.names).items() if count > 1)
         if twice:
             raise source_error(
                 "source.malformed",
@@ -73,6 +75,7 @@ class ParquetSource(Source):
         unfolded = 0
         most = min(cost.most(self._limits.array_bytes) for cost in costs.values())
         for piece in self._batches(name, costs):
+            piece.validate(full=True)  # Arrow takes codes of a dictionary as they are in the file
             # What is shared was judged before. What is not may be coded by a dictionary in part, or as differences.
             unfolded += 0 if all(cost.shared for cost in costs.values()) else piece.nbytes
             if unfolded > most:

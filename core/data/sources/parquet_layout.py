@@ -34,6 +34,8 @@ _MOST_RATIO, _FREE_BYTES = 32, 64 * 2**20
 """Texts in the delta coding may unfold to so many times their bytes in the file, beyond what is free."""
 _OBJECT = 64
 """Bytes of a short Python text beside its characters."""
+_LISTED = 40
+"""Bytes of a text in a list, beside the text itself: levels, codes, places, references."""
 
 _COLUMN: Shape = {
     1: ("type", "i32"),
@@ -178,7 +180,7 @@ def cost_of(file: BinaryIO, leaf: Leaf) -> Cost:
                 continue
             cost.shared = cost.shared and (coded or leaf.repeated)
             if leaf.repeated:
-                each = 8 if coded else _OBJECT + 8 + (unpacked if encoding == _DELTA_BYTES else 0)
+                each = _LISTED + (0 if coded else _OBJECT) + (unpacked if encoding == _DELTA_BYTES else 0)
                 cost.bytes += values * each
             elif encoding == _DELTA_BYTES:
                 cost.delta, cost.widest = True, max(cost.widest, unpacked)

@@ -6,7 +6,6 @@ import fnmatch
 import hashlib
 import io
 import itertools
-import json
 import math
 import os
 import re
@@ -20,16 +19,18 @@ from numpy.lib import format as npy
 from core.data.problems import EXAMPLES
 from core.data.sources.base import Limits, Source, source_error
 from core.data.sources.binary import damage_named, read_npy_header
-from core.data.sources.tar import TarBlob, members
-from core.data.sources.text import columns_of_records
+from core.data.sources.records import RecordColumns, json_object
+from core.data.sources.tar import OpenShard, TarBlob, members
 from core.data.table import Column, ColumnHeader, ColumnKind, Table, text_column
 from core.data.uris import is_file, is_folder, resolve
 
 KEY = "__key__"
 TEXTS = ("txt", "text", "transcript", "cls", "cls2", "class", "index", "inx", "id", "count")
 PICKLED = ("pkl", "pickle", "pyd", "pth", "pt", "npz", "ten", "tb")
-_MOST_SHARDS, _MOST_EXTENSIONS, _MOST_KEYS = 10_000, 1000, 10_000
+_MOST_SHARDS, _MOST_EXTENSIONS = 10_000, 1000
 _MOST_TEXT = 2**20
+_TIMED = 256
+"""Texts after which the clock is looked at."""
 _SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.\-]*://")
 _BRACES = re.compile(r"\{([^{}]*)\}")
 
@@ -53,7 +54,7 @@ class ShardsSource(Source):
         for extension in self._members:
             if extension != "json":
                 kinds[extension] = ColumnHeader(*_kind_of(extension))
-        self._json, json_headers = self._read_json(wanted)
+        self._json, json_headers = self._read_json(wanted, arrays=False)
         twice = sorted(set(json_headers) & set(kinds))
         if twice:
             raise source_error(
@@ -63,13 +64,18 @@ class ShardsSource(Source):
                 examples=tuple(twice[:EXAMPLES]),
             )
         super().__init__(shards[0], folder, {**kinds, **json_headers}, len(self._keys))
+        self._costly_keys = frozenset(name for name in self.costly if name in json_headers)
         self.id_column = KEY
         self.files = tuple(shards)
 
     def read(self, names: Collection[str]) -> Table:
         """See `Source.read`."""
         usable = [name for name in names if name in self.headers and self.headers[name].kind != "unsupported"]
-        return self._table({name: self._column(name) for name in usable if name not in self._left_out()})
+        columns = {name: self._column(name) for name in usable if name not in self._left_out()}
+        costly = [name for name in usable if name in self._costly_keys]
+        if costly:  # lists of numbers are read when they are asked for, and not kept
+            columns |= self._read_json(costly, arrays=True)[0]
+        return self._table(columns)
 
     def digest(self) -> str:
         """SHA-256 over the names and bytes of all shards, in hex."""
@@ -80,14 +86,14 @@ class ShardsSource(Source):
         return digest.hexdigest()
 
     def _left_out(self) -> set[str]:
-        """Keys of the json members that were not wanted, and so not kept."""
+        """Keys of the json members that are not kept: those that nobody wanted, and costly ones."""
         return set(self.headers) - set(self._json) - set(self._members) - {KEY}
 
     def _index(self, limits: Limits) -> None:
         count = 0
         for shard in self._shards:
             last = None
-            for name, blob in members(shard):
+            for name, blob in members(shard, limits):
                 count += 1
                 if count > limits.files:
                     raise source_error("source.too_large", f"the shards hold more than {limits.files} members")
@@ -137,39 +143,41 @@ class ShardsSource(Source):
     def _texts(self, extension: str) -> Iterator[tuple[int, str]]:
         """Row and text of every member with an extension; each and all together are bounded."""
         total = 0
-        for row, blob in self._members[extension].items():
-            total += blob.length
-            if blob.length > _MOST_TEXT or total > self._limits.text_bytes:
-                raise source_error(
-                    "source.too_large",
-                    f"the {extension} members take more than {self._limits.text_bytes} bytes, or one of them "
-                    f"({self._keys[row]!r}) more than {_MOST_TEXT}",
-                    examples=(self._keys[row],),
-                )
-            with blob.open() as file:
-                raw = file.read()
-            try:
-                yield row, raw.decode("utf-8-sig").strip()
-            except UnicodeDecodeError as error:
-                raise self._bad_member(row, extension, "invalid UTF-8") from error
+        with OpenShard() as shard:
+            for row, blob in self._members[extension].items():
+                total += blob.length
+                self._check_text(row, extension, blob, total)
+                if row % _TIMED == 0:
+                    self._limits.check_time()
+                try:
+                    yield row, shard.read(blob).decode("utf-8-sig").strip()
+                except UnicodeDecodeError as error:
+                    raise self._bad_member(row, extension, "invalid UTF-8") from error
 
-    def _read_json(self, wanted: Collection[str]) -> tuple[dict[str, Column], dict[str, ColumnHeader]]:
+    def _check_text(self, row: int, extension: str, blob: TarBlob, total: int) -> None:
+        if blob.length > _MOST_TEXT or total > self._limits.text_bytes:
+            raise source_error(
+                "source.too_large",
+                f"the {extension} members take more than {self._limits.text_bytes} bytes, or one of them "
+                f"({self._keys[row]!r}) more than {_MOST_TEXT}",
+                hint="texts and json are for labels and numbers; put arrays into npy members",
+                examples=(self._keys[row],),
+            )
+
+    def _read_json(self, wanted: Collection[str], *, arrays: bool) -> tuple[dict[str, Column], dict[str, ColumnHeader]]:
         if "json" not in self._members:
             return {}, {}
-        records: list[dict[str, Any]] = [{} for _ in self._keys]
-        names: dict[str, None] = {}
+        records = RecordColumns(wanted, arrays=arrays)
         for row, text in self._texts("json"):
+            while records.rows < row:  # samples without a json member
+                records.add({}, 0)
             try:
-                record = json.loads(text)
-            except (ValueError, RecursionError) as error:
+                records.add(json_object(text), len(text))
+            except ValueError as error:
                 raise self._bad_member(row, "json", str(error)) from error
-            if not isinstance(record, dict):
-                raise self._bad_member(row, "json", "not an object")
-            names.update(dict.fromkeys(record))
-            if len(names) > _MOST_KEYS:
-                raise self._bad_member(row, "json", f"more than {_MOST_KEYS} different keys")
-            records[row] = {name: record[name] for name in wanted if name in record}
-        return columns_of_records(records, list(names), wanted)
+        while records.rows < len(self._keys):
+            records.add({}, 0)
+        return records.finish()
 
     def _arrays(self, cells: Mapping[int, TarBlob]) -> Iterator[tuple[int, Any]]:
         """Every npy member; its header must agree with its length. Raises `source.object_array` for Python objects."""

@@ -7,6 +7,7 @@ extended headers are read up to a bound, so that memory follows the number of me
 
 from __future__ import annotations
 
+import errno
 import io
 import tarfile
 from collections.abc import Iterator
@@ -14,11 +15,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from core.data.sources.base import source_error
+from core.data.sources.base import Limits, source_error
 from core.data.uris import escaped, refusal
 
 _BLOCK = tarfile.BLOCKSIZE
-_MOST_EXTENDED = 2**16
+_MOST_EXTENDED, _MOST_EXTENDED_HEADERS = 2**16, 16
+"""Bytes of an extended header, and how many there may be before a member."""
+_HEADERS_PER_FILE = 4
+"""Folders and extended headers count too."""
+_TIMED = 256
+"""Headers after which the clock is looked at."""
 _COMPRESSED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\x00": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
 _PLAIN = (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.CONTTYPE)
 _PASSED = (tarfile.DIRTYPE,)
@@ -81,14 +87,47 @@ class _Window(io.RawIOBase):
         super().close()
 
 
-def members(path: Path) -> Iterator[tuple[str, TarBlob]]:
+class OpenShard:
+    """Reads whole members, one after the other, and opens a shard only when it is another one."""
+
+    def __init__(self) -> None:
+        self._path: Path | None = None
+        self._file: BinaryIO | None = None
+
+    def __enter__(self) -> OpenShard:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def read(self, blob: TarBlob) -> bytes:
+        """The member's bytes. Raises OSError where the shard has fewer by now."""
+        if self._file is None or self._path != blob.shard:
+            if self._file is not None:
+                self._file.close()
+            self._path, self._file = blob.shard, blob.shard.open("rb")
+        self._file.seek(blob.offset)
+        raw = self._file.read(blob.length)
+        if len(raw) < blob.length:
+            raise OSError(errno.EIO, "the shard has become shorter")
+        return raw
+
+
+def members(path: Path, limits: Limits) -> Iterator[tuple[str, TarBlob]]:
     """The plain files of a tar, in order: name and bytes. Raises DataError."""
     shard, end = path.name, path.stat().st_size
+    headers = extended = 0
     with path.open("rb") as file:
         _check_plain(file.read(8), shard)
         at = 0
         said: dict[str, str] = {}  # what extended headers say of the next member: path, size
         while (info := _header(file, at, shard)) is not None:
+            headers += 1
+            if headers % _TIMED == 0:
+                limits.check_time()
+            if headers > _HEADERS_PER_FILE * limits.files:
+                raise source_error("source.too_large", f"the shard {shard!r} has more than {headers - 1} headers")
             start, kind, name = at + _BLOCK, info.type, said.get("path", info.name)
             if kind not in (*_PLAIN, *_PASSED, *_EXTENDED):
                 raise _unsafe(shard, name, _UNSAFE.get(kind, f"of the unknown type {kind!r}"))
@@ -101,9 +140,12 @@ def members(path: Path) -> Iterator[tuple[str, TarBlob]]:
             if kind in _PLAIN:
                 yield _checked(name, shard), TarBlob(path, start, length)
             if kind in _EXTENDED:
+                extended += 1
+                if extended > _MOST_EXTENDED_HEADERS:
+                    raise _damaged(shard, f"more than {_MOST_EXTENDED_HEADERS} extended headers for one member")
                 said |= _extended(file, kind, start, length, shard)
             else:
-                said = {}
+                extended, said = 0, {}
 
 
 def _header(file: BinaryIO, at: int, shard: str) -> tarfile.TarInfo | None:

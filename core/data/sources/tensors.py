@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from core.data.sources.base import Limits, Source, source_error
-from core.data.sources.binary import common_rows, damage_named
+from core.data.sources.binary import SMALLER, common_rows, damage_named
 from core.data.table import Column, ColumnHeader, Table
 
 _MOST_HEADER_BYTES = 4 * 2**20
@@ -37,7 +37,7 @@ class SafetensorsSource(Source):
                 shapes = {name: tuple(part.get_shape()) for name, part in slices.items()}
                 types = {name: str(part.get_dtype()) for name, part in slices.items()}
         if not shapes:
-            raise source_error("source.empty", "the file holds no arrays")
+            raise source_error("source.empty", "the file holds no arrays", hint="save arrays with one entry per sample")
         used = {name: shape for name, shape in shapes.items() if name in set(wanted)}
         rows = common_rows(used or shapes)
         size = sum(math.prod(shape) * _SIZES.get(types[name], 8) for name, shape in used.items())
@@ -46,6 +46,7 @@ class SafetensorsSource(Source):
                 "source.too_large",
                 f"the arrays take {size} bytes in {rows} rows; "
                 f"at most {limits.array_bytes} bytes and {limits.rows} rows are read",
+                hint=SMALLER,
             )
         super().__init__(path, base, {name: _header(types[name], shape) for name, shape in shapes.items()}, rows)
 

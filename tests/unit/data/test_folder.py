@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -326,6 +327,13 @@ def test_more_files_than_are_read(roots: Roots) -> None:
     write(roots["data"], {f"a/{i}.png": b"x" for i in range(6)})
     with pytest.raises(DataError, match=r"source\.too_large"):
         open_source(FolderSource(uri="data://set"), roots, wanted=EVERYTHING, limits=Limits(files=5))
+
+
+def test_files_are_listed_for_as_long_as_a_request_may_take(roots: Roots) -> None:
+    write(roots["data"], {"a/1.png": b"x"})
+    with pytest.raises(DataError) as raised:
+        open_source(FolderSource(uri="data://set"), roots, wanted=EVERYTHING, limits=Limits(deadline=time.monotonic()))
+    assert [(issue.code, issue.severity) for issue in raised.value.issues] == [("source.unchecked", "warning")]
 
 
 def test_folders_in_folders_without_end(roots: Roots) -> None:

@@ -20,21 +20,21 @@ from core.errors import DataError
 from core.spec.data import ManifestSource
 from tests.unit.data.hostile.parquet_files import (
     BYTE_ARRAY,
-    DELTA_BYTES,
     DICTIONARY,
     DOUBLE,
     INT64,
     REPEATED,
     RLE_DICTIONARY,
+    TEXT,
     Long,
     element,
+    growing,
     levels,
     page,
     parquet,
     runs,
     texts,
     thrift,
-    varint,
 )
 
 Roots = dict[str, Path]
@@ -131,9 +131,6 @@ def one_text(rows: int, *more: bytes) -> bytes:
     return parquet(pages, type=BYTE_ARRAY, rows=rows + len(more), dictionary=len(dictionary), schema=TEXT)
 
 
-TEXT = [element("schema", children=1), element("a", type=BYTE_ARRAY, repetition=0) | {6: 0}]
-
-
 def test_a_text_that_a_million_rows_share_is_there_once(roots: Roots) -> None:
     values = read(roots, one_text(1_000_000)).values
     assert len({id(value) for value in values}) == 1
@@ -144,18 +141,6 @@ def test_a_text_that_many_rows_share_beside_others(roots: Roots) -> None:
     values = read(roots, one_text(300, b"one", b"two")).values
     assert (len(values[299]), values[300], values[301]) == (1_000_000, "one", "two")
     assert refused(roots, one_text(1000, b"one"), Limits(array_bytes=2**29))[0] == "source.too_large"
-
-
-def counting(first: int, step: int, count: int) -> bytes:
-    """`first`, `first + step`, ... in DELTA_BINARY_PACKED: blocks of 128 differences, none of which needs a bit."""
-    blocks = -(-(count - 1) // 128)
-    return varint(128) + varint(4) + varint(count) + varint(first << 1) + (varint(step << 1) + b"\0\0\0\0") * blocks
-
-
-def growing(count: int) -> bytes:
-    """Each text is the one before and a letter more: 1, 2, ..., `count` letters."""
-    body = counting(0, 1, count) + counting(1, 0, count) + b"x" * count
-    return parquet(page(body, count, encoding=DELTA_BYTES), type=BYTE_ARRAY, rows=count, schema=TEXT)
 
 
 def test_texts_as_what_they_share_with_the_one_before(roots: Roots) -> None:

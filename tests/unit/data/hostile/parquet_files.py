@@ -66,6 +66,8 @@ def page(
     inner: dict[int, Any] = {1: values, 2: encoding}
     if kind == DATA:
         inner |= {3: RLE, 4: RLE}
+    if kind == DATA_V2:
+        inner = {1: values, 2: 0, 3: values, 4: encoding, 5: 0, 6: 0}
     header = {1: kind, 2: len(body) if unpacked is None else unpacked, 3: len(body), part: inner}
     return thrift(header | {int(name[1:]): value for name, value in more.items()}) + body
 
@@ -126,3 +128,19 @@ def parquet(
     }
     told = thrift(said)
     return b"PAR1" + pages + told + struct.pack("<I", len(told)) + magic
+
+
+def counting(first: int, step: int, count: int) -> bytes:
+    """`first`, `first + step`, ... in DELTA_BINARY_PACKED: blocks of 128 differences, none of which needs a bit."""
+    blocks = -(-(count - 1) // 128)
+    return varint(128) + varint(4) + varint(count) + varint(first << 1) + (varint(step << 1) + b"\0\0\0\0") * blocks
+
+
+TEXT = [element("schema", children=1), element("a", type=BYTE_ARRAY, repetition=REQUIRED) | {6: 0}]
+"""The schema of one column of texts."""
+
+
+def growing(count: int) -> bytes:
+    """Each text is the one before and a letter more: 1, 2, ..., `count` letters."""
+    body = counting(0, 1, count) + counting(1, 0, count) + b"x" * count
+    return parquet(page(body, count, encoding=DELTA_BYTES), type=BYTE_ARRAY, rows=count, schema=TEXT)
