@@ -13,6 +13,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from core.spec.augmentation import AudioAugment as AudioAugment
+from core.spec.augmentation import ImageAugment as ImageAugment
+from core.spec.augmentation import TimeseriesAugment as TimeseriesAugment
 from core.spec.base import (
     AVERAGE,
     FINE_TUNED,

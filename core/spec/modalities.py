@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from core.spec.augmentation import AudioAugment, ImageAugment, TimeseriesAugment
 from core.spec.base import Bool, ColumnName, Float, Int, Name, Positive, SpecModel, misplaced
 
 
@@ -133,6 +134,8 @@ class ImageModality(_NamedModality):
     type: Literal["image"]
     column: ColumnName
     preprocess: ImagePreprocess = ImagePreprocess()
+    augment: ImageAugment = ImageAugment()
+    """How training batches are varied at random; nothing that is measured or predicted is."""
     encoder: Encoder = BuiltinEncoder()
 
 
@@ -142,7 +145,20 @@ class AudioModality(_NamedModality):
     type: Literal["audio"]
     column: ColumnName
     preprocess: AudioPreprocess = AudioPreprocess()
+    augment: AudioAugment = AudioAugment()
+    """How training batches are varied at random; nothing that is measured or predicted is."""
     encoder: Encoder = BuiltinEncoder()
+
+    @model_validator(mode="after")
+    def _masks_with_the_mean(self) -> AudioModality:
+        for field in ("time_masks", "frequency_masks"):
+            if getattr(self.augment, field) and self.preprocess.standardise == "none":
+                raise misplaced(
+                    "masks set values to 0, which is the mean only of standardised ones: set preprocess.standardise to "
+                    "'per_band' or 'global', or leave masks out",
+                    *("augment", field),
+                )
+        return self
 
 
 class VideoModality(_NamedModality):
@@ -176,6 +192,8 @@ class TimeseriesModality(_NamedModality):
     column: ColumnName
     shape: tuple[Positive | None, Positive]
     """`[steps, channels]`; `null` steps: as long as the longest training sample (shorter ones are zero-padded)."""
+    augment: TimeseriesAugment = TimeseriesAugment()
+    """How training batches are varied at random; nothing that is measured or predicted is."""
     encoder: Encoder = BuiltinEncoder()
 
 

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from core.data.dataset import PreparedData
+from core.models.seeding import derive
+from core.training.augment import Augmentation
 from core.training.distributed import ALONE, Ranks
 
 Rows = NDArray[np.int64]
@@ -69,8 +71,16 @@ class InOrder:
 class Batches:
     """Cuts prepared data into batches on a device. The last batch of a pass may be smaller; no row is dropped."""
 
-    def __init__(self, data: PreparedData, device: torch.device, batch_size: int, ranks: Ranks = ALONE) -> None:
+    def __init__(
+        self,
+        data: PreparedData,
+        device: torch.device,
+        batch_size: int,
+        ranks: Ranks = ALONE,
+        augmentation: Augmentation | None = None,
+    ) -> None:
         self.ranks = ranks
+        self._augmentation = augmentation
         self._data = data
         self._device = device
         self._batch_size = batch_size
@@ -79,13 +89,19 @@ class Batches:
         """One pass over `rows` in the order that `seed` gives, without its first `done` batches: none of their rows is
         decoded. Seed and number are the whole sampler state.
 
-        Every process gets its share of each batch.
+        Every process gets its share of each batch. These batches are for optimisation steps, and the only ones whose
+        inputs are augmented; what is measured is looked at `in_order`.
         """
         order = np.random.default_rng(seed).permutation(rows)
         for start in range(done * self._batch_size, len(order), self._batch_size):
             whole = order[start : start + self._batch_size]
-            chosen = whole[self.ranks.share(len(whole))]
-            yield Batch(self._inputs(chosen), self._tensor(self._data.targets[chosen]), len(whole), self.ranks)
+            own = self.ranks.share(len(whole))
+            chosen = whole[own]
+            inputs = self._inputs(chosen)
+            if self._augmentation:
+                place = derive(seed, "augment", start // self._batch_size)
+                inputs = self._augmentation(inputs, seed=place, rows=len(whole), own=own)
+            yield Batch(inputs, self._tensor(self._data.targets[chosen]), len(whole), self.ranks)
 
     def per_pass(self, rows: Rows) -> int:
         """How many batches one pass over `rows` has."""
@@ -99,7 +115,7 @@ class Batches:
             yield from self.shuffled(rows, seed, skipped)
 
     def in_order(self, rows: Rows, donors: Mapping[str, Rows] | None = None) -> InOrder:
-        """One pass over `rows` as they stand, for measuring.
+        """One pass over `rows` as they stand and unaugmented, for measuring.
 
         A modality that `donors` names takes its inputs from those rows instead (as many as `rows`), and with them
         whether it is there at all.

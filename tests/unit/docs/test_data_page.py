@@ -84,6 +84,22 @@ def test_options_and_defaults(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", list(MODULES))
+def test_variations_and_defaults(kind: str) -> None:
+    augment = MODALITIES[kind].model_fields.get("augment")
+    if augment is None:
+        assert "| `augment` |" not in SECTIONS[kind]
+        return
+    model = augment.annotation
+    assert isinstance(model, type)
+    assert issubclass(model, BaseModel)
+    wanted = [(name, field.default) for name, field in model.model_fields.items()]
+    told: list[tuple[str, Any]] = [
+        (named(name), json.loads(named(default))) for name, default, _ in rows(SECTIONS[kind], "`augment`")
+    ]
+    assert told == wanted
+
+
+@pytest.mark.parametrize("kind", list(MODULES))
 def test_errors_of_a_type(kind: str) -> None:
     modules, more = MODULES[kind]
     folder = ROOT / "core" / "data" / "modalities"
