@@ -73,6 +73,7 @@ class WorkerRuntime:
             worker_id=lambda: self.registration.worker_id,
             command=command,
             address=settings.worker.address,
+            data=settings.data,
         )
 
     def check_schema(self) -> None:

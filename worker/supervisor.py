@@ -19,7 +19,7 @@ from core.errors import ArtifactError, LeaseLostError
 from core.jobs.broker import WakeUp
 from core.jobs.lease import Lease
 from core.jobs.units import UnitService
-from core.settings import EngineSettings
+from core.settings import DataSettings, EngineSettings
 from core.spec.scheduling import DEFAULT_QUEUE
 from worker.attempt import Attempt
 from worker.checkpoint_fetching import NotWantedError, fetch_newest, remove_fetched
@@ -56,6 +56,7 @@ class Supervisor:
         worker_id: Callable[[], str | None] = lambda: None,
         command: Sequence[str] = TRAINING,
         address: str | None = None,
+        data: DataSettings | None = None,
     ) -> None:
         """`address`: by which other workers reach this machine; left out: its host name."""
         self._units = units
@@ -69,6 +70,7 @@ class Supervisor:
         self._worker_id = worker_id
         self._command = command
         self._address = address or socket.gethostname()
+        self._data = data or DataSettings()
         self._shutting_down = threading.Event()
         self._handed_back: queue.SimpleQueue[str] = queue.SimpleQueue()
 
@@ -170,6 +172,7 @@ class Supervisor:
                 self._roots,
                 fetched=fetched,
                 checkpoint_seconds=self._engine.checkpoint_seconds,
+                loading=self._data,
                 address=self._address,
                 patience=self._engine.nodes_wait_seconds,
             )

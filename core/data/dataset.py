@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 
 from core.data.absence import absence_issues
 from core.data.assessment import Assessment, assess
+from core.data.decoding.pool import DecoderPool
 from core.data.fingerprint import dataset_fingerprint
+from core.data.loading import Loading
 from core.data.media import forbidden_issue, locate_files
 from core.data.modalities import ModalityInfo, State, fit_modality, info_of, read_modality
 from core.data.modalities.base import Reading, presence_of
@@ -110,8 +112,9 @@ class PreparedData:
         return found
 
 
-def prepare(spec: JobSpec, roots: Mapping[str, Path]) -> PreparedData:
-    """Decode, split and fit. `roots` maps a URI scheme to its folder.
+def prepare(spec: JobSpec, roots: Mapping[str, Path], loading: Loading | None = None) -> PreparedData:
+    """Decode, split and fit. `roots` maps a URI scheme to its folder; `loading` says by what means, and changes no
+    result; left out, all happens in this process.
 
     Raises DataError with every issue found: those of `core.data.validation`, and what only contents show (files that
     cannot be decoded, NaN, shapes).
@@ -121,7 +124,9 @@ def prepare(spec: JobSpec, roots: Mapping[str, Path]) -> PreparedData:
     issues = survey.issues
     if survey.table is None or survey.source is None:
         raise _failure(issues)
-    readings = _read_all(survey, spec, roots)
+    loading = loading or Loading()
+    with DecoderPool(loading.processes, loading.file_seconds) as pool:
+        readings = _read_all(survey, spec, roots, pool)
     found, keep = judge(survey, dataset.on_bad_sample, _POINTER)
     issues += found
     if dataset.target.column not in survey.table.columns:
@@ -174,7 +179,7 @@ def prepare(spec: JobSpec, roots: Mapping[str, Path]) -> PreparedData:
     )
 
 
-def _read_all(survey: Survey, spec: JobSpec, roots: Mapping[str, Path]) -> dict[str, Reading]:
+def _read_all(survey: Survey, spec: JobSpec, roots: Mapping[str, Path], pool: DecoderPool) -> dict[str, Reading]:
     """Decode every modality that can be; problems go to the survey. Sorted by name."""
     readings: dict[str, Reading] = {}
     for index, modality in sorted(enumerate(spec.dataset.modalities), key=lambda pair: pair[1].name):
@@ -182,7 +187,7 @@ def _read_all(survey: Survey, spec: JobSpec, roots: Mapping[str, Path]) -> dict[
             continue
         where = f"{_POINTER}/modalities/{index}/{'column' if getattr(modality, 'column', None) else 'columns'}"
         try:
-            reading = _read_one(modality, where, survey, roots)
+            reading = _read_one(modality, where, survey, roots, pool)
         except DataError as error:  # too large for memory: a property of the modality, not of one row
             survey.issues += [replace(issue, pointer=where) for issue in error.issues]
             continue
@@ -192,7 +197,7 @@ def _read_all(survey: Survey, spec: JobSpec, roots: Mapping[str, Path]) -> dict[
     return readings
 
 
-def _read_one(modality: Modality, where: str, survey: Survey, roots: Mapping[str, Path]) -> Reading:
+def _read_one(modality: Modality, where: str, survey: Survey, roots: Mapping[str, Path], pool: DecoderPool) -> Reading:
     assert survey.table is not None
     assert survey.source is not None
     if not isinstance(modality, MediaModality):
@@ -202,7 +207,7 @@ def _read_one(modality: Modality, where: str, survey: Survey, roots: Mapping[str
     issue = forbidden_issue(located, cells, survey.sample_ids, where)
     if issue is not None:
         survey.issues.append(issue)
-    reading = read_modality(modality, survey.table, located.blobs)
+    reading = read_modality(modality, survey.table, located.blobs, pool.worth(located.blobs))
     reading.problems = sorted([*located.problems, *reading.problems], key=lambda problem: problem.row)
     return reading
 
