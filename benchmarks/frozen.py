@@ -93,7 +93,7 @@ def _prepare(spec: JobSpec, folder: Path, kept: Path, passes: list[float]) -> An
 
         return Model()
 
-    return prepare(spec, {"data": folder, "models": folder}, Featuriser(timed, FeatureCache(kept, 2**32)))
+    return prepare(spec, {"data": folder, "models": folder}, featuriser=Featuriser(timed, FeatureCache(kept, 2**32)))
 
 
 def _timed(work: Callable[[], object]) -> float:

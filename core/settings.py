@@ -87,6 +87,16 @@ class FeatureSettings(_Area):
     """How much of them is kept; what was used longest ago goes first."""
 
 
+class DataSettings(_Area):
+    """How a training loads its data; no result depends on it."""
+
+    decode_processes: Annotated[int, Field(ge=0, le=256)] | None = None
+    """Processes that decode the media of one training; left out: one per core that it may use, at most 32; 0: the
+    training decodes one file after the other itself."""
+    file_seconds: Annotated[float, Field(gt=0)] = 60.0
+    """A media file that takes longer to decode is a bad sample (`file.too_slow`)."""
+
+
 class EngineSettings(_Area):
     """Leases and their clocks, in seconds."""
 
@@ -181,6 +191,7 @@ class Settings(DocumentedModel, BaseSettings):
     roots: RootSettings = RootSettings()
     features: FeatureSettings = FeatureSettings()
     engine: EngineSettings = EngineSettings()
+    data: DataSettings = DataSettings()
     worker: WorkerSettings = WorkerSettings()
     api: ApiSettings = ApiSettings()
     log: LogSettings = LogSettings()

@@ -74,6 +74,7 @@ class WorkerRuntime:
             command=command,
             address=settings.worker.address,
             features=(settings.features_folder, settings.features.max_bytes),
+            data=settings.data,
         )
 
     def check_schema(self) -> None:

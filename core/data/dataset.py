@@ -6,9 +6,8 @@ are drawn among those that stay, and preprocessing is fitted on T alone: never o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +17,21 @@ from numpy.typing import NDArray
 from core.data.absence import absence_issues
 from core.data.assessment import Assessment, assess
 from core.data.blobs import Blob
+from core.data.decoding.pool import DecoderPool
 from core.data.features import Featuriser, fit_features
 from core.data.fingerprint import dataset_fingerprint
+from core.data.loading import Loading
 from core.data.media import forbidden_issue, locate_files
 from core.data.modalities import ModalityInfo, State, fit_modality, info_of, read_modality
 from core.data.modalities.base import Reading, presence_of
 from core.data.modalities.tabular import constant_columns
 from core.data.pretrained import find_pretrained, pretrained_of
+from core.data.problems import RowProblem
 from core.data.quantity import TargetScale
 from core.data.split import TEST, TRAIN, VALIDATION, Codes
 from core.data.store import Store
 from core.data.survey import Survey, judge, take_survey
-from core.data.table import Mask, Rows, Table
+from core.data.table import Mask, Rows
 from core.data.targets import Labels, LabelSets, Quantity, Targets, weight_issues
 from core.errors import DataError, Issue, SpecError
 from core.spec.data import MediaModality, Modality, TabularModality, TargetType
@@ -114,8 +116,11 @@ class PreparedData:
         return found
 
 
-def prepare(spec: JobSpec, roots: Mapping[str, Path], featuriser: Featuriser | None = None) -> PreparedData:
-    """Decode, split and fit. `roots` maps a URI scheme to its folder; frozen encoders need a `featuriser`.
+def prepare(
+    spec: JobSpec, roots: Mapping[str, Path], loading: Loading | None = None, featuriser: Featuriser | None = None
+) -> PreparedData:
+    """Decode, split and fit. `roots` maps a URI scheme to its folder; `loading` says by what means, and changes no
+    result; left out, all happens in this process. Modalities with frozen encoders need a `featuriser`.
 
     Raises DataError with every issue found: those of `core.data.validation`, and what only contents show (files that
     cannot be decoded, NaN, shapes).
@@ -125,7 +130,9 @@ def prepare(spec: JobSpec, roots: Mapping[str, Path], featuriser: Featuriser | N
     issues = survey.issues
     if survey.table is None or survey.source is None:
         raise _failure(issues)
-    readings = _read_all(survey, spec, roots, featuriser)
+    loading = loading or Loading()
+    with DecoderPool(loading.processes, loading.file_seconds) as pool:
+        readings = _read_all(survey, spec, roots, pool, featuriser)
     found, keep = judge(survey, dataset.on_bad_sample, _POINTER)
     issues += found
     if dataset.target.column not in survey.table.columns:
@@ -179,7 +186,7 @@ def prepare(spec: JobSpec, roots: Mapping[str, Path], featuriser: Featuriser | N
 
 
 def _read_all(
-    survey: Survey, spec: JobSpec, roots: Mapping[str, Path], featuriser: Featuriser | None
+    survey: Survey, spec: JobSpec, roots: Mapping[str, Path], pool: DecoderPool, featuriser: Featuriser | None
 ) -> dict[str, Reading]:
     """Decode every modality that can be; problems go to the survey. Sorted by name."""
     readings: dict[str, Reading] = {}
@@ -188,7 +195,7 @@ def _read_all(
             continue
         where = f"{_POINTER}/modalities/{index}/{'column' if getattr(modality, 'column', None) else 'columns'}"
         try:
-            reading = _read_one(modality, where, survey, roots, featuriser)
+            reading = _read_one(modality, where, survey, roots, pool, featuriser)
         except (SpecError, DataError) as error:  # a property of the modality or its encoder, not of one row
             survey.issues += [replace(issue, pointer=issue.pointer or where) for issue in error.issues]
             continue
@@ -199,27 +206,34 @@ def _read_all(
 
 
 def _read_one(
-    modality: Modality, where: str, survey: Survey, roots: Mapping[str, Path], featuriser: Featuriser | None
+    modality: Modality,
+    where: str,
+    survey: Survey,
+    roots: Mapping[str, Path],
+    pool: DecoderPool,
+    featuriser: Featuriser | None,
 ) -> Reading:
     assert survey.table is not None
     assert survey.source is not None
-    read: Callable[[Table, Sequence[Blob | None]], Reading] = partial(read_modality, modality)
+    blobs: Sequence[Blob | None] = ()
+    missing: list[RowProblem] = []
+    if isinstance(modality, MediaModality):
+        cells = survey.table.columns[modality.column].cells()
+        located = locate_files(cells, survey.source.base, roots)
+        issue = forbidden_issue(located, cells, survey.sample_ids, where)
+        if issue is not None:
+            survey.issues.append(issue)
+        blobs, missing = located.blobs, located.problems
     encoder = pretrained_of(modality)
-    if encoder is not None:
-        if featuriser is None:
-            raise ValueError(f"the modality {modality.name!r} has a frozen encoder: prepare() needs a featuriser")
+    if encoder is None:
+        reading = read_modality(modality, survey.table, blobs, pool.worth(blobs))
+    elif featuriser is None:
+        raise ValueError(f"the modality {modality.name!r} has a frozen encoder: prepare() needs a featuriser")
+    else:
         pointer = f"{where.rpartition('/')[0]}/encoder/path"
         files = find_pretrained(encoder, modality.type, roots, pointer)
-        read = partial(featuriser.read, modality, files, pointer)
-    if not isinstance(modality, MediaModality):
-        return read(survey.table, ())
-    cells = survey.table.columns[modality.column].cells()
-    located = locate_files(cells, survey.source.base, roots)
-    issue = forbidden_issue(located, cells, survey.sample_ids, where)
-    if issue is not None:
-        survey.issues.append(issue)
-    reading = read(survey.table, located.blobs)
-    reading.problems = sorted([*located.problems, *reading.problems], key=lambda problem: problem.row)
+        reading = featuriser.read(modality, files, pointer, survey.table, blobs)
+    reading.problems = sorted([*missing, *reading.problems], key=lambda problem: problem.row)
     return reading
 
 

@@ -64,7 +64,8 @@ def drive(run_dir: Path, should_stop: Callable[[], bool]) -> int:
         device = _prepare_torch(request.spec.runtime, ranks)
         log.info("preparing the data; training on %s%s", device, "" if ranks.is_alone else f", {ranks.size} processes")
         cache = FeatureCache(request.features or run_dir / "features", request.features_bytes)
-        data = prepare(request.spec, request.roots, Featuriser(load_frozen(device), cache, log.info))
+        featuriser = Featuriser(load_frozen(device), cache, log.info)
+        data = prepare(request.spec, request.roots, request.loading, featuriser)
         session = Session(request.spec, data, device, ranks, estimates_alone=request.head)
         if ranks.nodes > 1:
             _agree_on_the_task(session)

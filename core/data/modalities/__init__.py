@@ -17,6 +17,8 @@ import numpy as np
 from core.data.blobs import Blob
 from core.data.modalities import arrays, audio, image, tabular, text, video
 from core.data.modalities.base import Floats, ModalityInfo, Raw, Reading, State, presence_of
+from core.data.modalities.files import Decoded, DecodeFile, Files, Recipe
+from core.data.modalities.space import Space
 from core.data.problems import HINTS, SampleError
 from core.data.table import Rows, Table
 from core.errors import DataError, Issue
@@ -35,6 +37,7 @@ from core.spec.data import (
 __all__ = [
     "ModalityInfo",
     "State",
+    "decode_file",
     "decode_sample",
     "encode",
     "fit_modality",
@@ -50,24 +53,42 @@ _DECODERS: dict[str, Callable[[Path | bytes, State], Raw]] = {
     "video": video.decode_video_of,
 }
 
+_FILES: dict[str, DecodeFile] = {
+    "image": image.decode_file,
+    "audio": audio.decode_file,
+    "video": video.decode_file,
+}
+
 
 def is_media(modality: Modality) -> bool:
     """Whether its column holds paths of files."""
     return isinstance(modality, MediaModality)
 
 
-def read_modality(modality: Modality, table: Table, blobs: Sequence[Blob | None] = ()) -> Reading:
+def decode_file(blob: Blob, recipe: Recipe) -> Decoded:
+    """One media file, as the recipe of its modality says (`core.data.modalities.files`)."""
+    return _FILES[recipe["type"]](blob, recipe)
+
+
+def read_modality(
+    modality: Modality,
+    table: Table,
+    blobs: Sequence[Blob | None] = (),
+    files: Files | None = None,
+    space: Space | None = None,
+) -> Reading:
     """Decode every row. Media modalities take their files from `blobs` (None: known to be bad), others from the table.
 
-    Raises DataError `data.too_large` where the decoded values would not fit in memory.
+    `files`: who decodes, left out in this process; `space`: where what is decoded is kept, left out in memory. Raises
+    DataError `data.too_large` or `data.disk_full` where it does not fit there.
     """
     match modality:
         case ImageModality():
-            return image.read_images(blobs, modality.preprocess)
+            return image.read_images(blobs, modality.preprocess, files, space)
         case AudioModality():
-            return audio.read_sounds(blobs, modality.preprocess)
+            return audio.read_sounds(blobs, modality.preprocess, files, space)
         case VideoModality():
-            return video.read_videos(blobs, modality.preprocess)
+            return video.read_videos(blobs, modality.preprocess, files, space)
         case TabularModality():
             return tabular.read_tabular([(spec, table.columns[spec.name]) for spec in modality.columns])
         case TimeseriesModality():

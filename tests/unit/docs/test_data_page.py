@@ -25,11 +25,11 @@ SECTIONS = dict(section.split("\n", 1) for section in re.split(r"^### ", PAGE, f
 CODE = re.compile(
     r"(?:audio|column|data|encoder|file|group|holdout|leak|loss|missing|modality|row|source|split|target|value)\.[a-z_]+"
 )
-FILE_CODES = {"file.missing", "file.too_large", "file.truncated"}  # of `core.data.media` and `core.data.blobs`
+FILE_CODES = {"file.missing", "file.too_large", "file.truncated", "file.too_slow"}  # of whatever is a file
 MODULES = {
-    "image": (["image"], FILE_CODES),
+    "image": (["image", "pixels"], FILE_CODES),
     "audio": (["audio"], FILE_CODES),
-    "video": (["video", "clips", "containers"], FILE_CODES),
+    "video": (["video", "pixels", "clips", "containers"], FILE_CODES),
     "text": (["text"], set()),
     "tabular": (["tabular"], set()),
     "timeseries": (["arrays"], set()),

@@ -114,7 +114,7 @@ def raw_features(data: PreparedData, name: str) -> NDArray[np.float64]:
 
 
 def test_features_of_texts_are_the_mean_over_their_tokens(roots: Roots, tmp_path: Path) -> None:
-    data = prepare(job(texts(roots)), roots, featuriser(tmp_path))
+    data = prepare(job(texts(roots)), roots, featuriser=featuriser(tmp_path))
     assert data.modalities["words"].kind == "embedding"
     assert data.modalities["words"].shape == (tiny_models.WIDTH,)
     model = transformers.BertModel.from_pretrained(roots["models"] / "bert", add_pooling_layer=False).eval()
@@ -126,7 +126,7 @@ def test_features_of_texts_are_the_mean_over_their_tokens(roots: Roots, tmp_path
 
 
 def test_features_of_images_and_sounds(roots: Roots, tmp_path: Path) -> None:
-    data = prepare(job(media(roots)), roots, featuriser(tmp_path))
+    data = prepare(job(media(roots)), roots, featuriser=featuriser(tmp_path))
     assert {name: info.shape for name, info in data.modalities.items()} == {"voice": (16,), "face": (16,)}
     image = Image.open(roots["data"] / "clips" / "3.png").convert("RGB")
     vit = transformers.ViTModel.from_pretrained(roots["models"] / "vit", add_pooling_layer=False).eval()
@@ -163,13 +163,13 @@ def test_features_of_clips(roots: Roots, tmp_path: Path) -> None:
             }
         ),
         roots,
-        featuriser(tmp_path),
+        featuriser=featuriser(tmp_path),
     )
     assert {name: info.shape for name, info in data.modalities.items()} == {"clip": (16,), "frames": (16,)}
 
 
 def test_features_are_standardised_on_t_alone(roots: Roots, tmp_path: Path) -> None:
-    data = prepare(job(texts(roots)), roots, featuriser(tmp_path))
+    data = prepare(job(texts(roots)), roots, featuriser=featuriser(tmp_path))
     train = data.batch(data.split.train)["words"]
     np.testing.assert_allclose(train.mean(axis=0), 0.0, atol=1e-5)
 
@@ -191,7 +191,7 @@ def test_a_text_that_is_too_long_loses_its_end(roots: Roots) -> None:
 def test_a_new_sample_has_the_same_features(roots: Roots, tmp_path: Path) -> None:
     spec = job(media(roots))
     maker = featuriser(tmp_path)
-    data = prepare(spec, roots, maker)
+    data = prepare(spec, roots, featuriser=maker)
     files = {
         kind: find_pretrained(PretrainedEncoder(type="transformers", path=f"models://{name}"), kind, roots)
         for kind, name in (("audio", "wav2vec"), ("image", "vit"))
@@ -212,10 +212,10 @@ def test_a_new_sample_has_the_same_features(roots: Roots, tmp_path: Path) -> Non
 def test_each_sample_goes_through_the_model_once_whoever_needs_it(roots: Roots, tmp_path: Path) -> None:
     counting = Counting()
     spec = texts(roots)
-    first = prepare(job(spec), roots, featuriser(tmp_path, counting))
+    first = prepare(job(spec), roots, featuriser=featuriser(tmp_path, counting))
     assert (counting.loaded, counting.seen) == (["text"], 6)  # six different texts in twenty-four rows
     other = {**spec, "split": {"method": "draw", "seed": 4}}
-    second = prepare(job(other, seed=9, holdout={"fraction": 0.3}), roots, featuriser(tmp_path, counting))
+    second = prepare(job(other, seed=9, holdout={"fraction": 0.3}), roots, featuriser=featuriser(tmp_path, counting))
     assert (counting.loaded, counting.seen) == (["text"], 6)
     np.testing.assert_array_equal(np.round(raw_features(first, "words"), 4), np.round(raw_features(second, "words"), 4))
 
@@ -223,19 +223,19 @@ def test_each_sample_goes_through_the_model_once_whoever_needs_it(roots: Roots, 
 def test_only_new_rows_are_computed(roots: Roots, tmp_path: Path) -> None:
     counting = Counting()
     spec = texts(roots)
-    prepare(job(spec), roots, featuriser(tmp_path, counting))
+    prepare(job(spec), roots, featuriser=featuriser(tmp_path, counting))
     table = roots["data"] / "t.csv"
     table.write_text(table.read_text() + "a,train,3,p,w9 w8\n")
-    prepare(job(spec), roots, featuriser(tmp_path, counting))
+    prepare(job(spec), roots, featuriser=featuriser(tmp_path, counting))
     assert (counting.loaded, counting.seen) == (["text", "text"], 7)
 
 
 def test_another_model_has_features_of_its_own(roots: Roots, tmp_path: Path) -> None:
     counting = Counting()
     spec = job(texts(roots))
-    first = raw_features(prepare(spec, roots, featuriser(tmp_path, counting)), "words")
+    first = raw_features(prepare(spec, roots, featuriser=featuriser(tmp_path, counting)), "words")
     tiny_models.bert(roots["models"] / "bert", seed=1)
-    second = raw_features(prepare(spec, roots, featuriser(tmp_path, counting)), "words")
+    second = raw_features(prepare(spec, roots, featuriser=featuriser(tmp_path, counting)), "words")
     assert counting.seen == 12
     assert np.abs(first - second).max() > 0.01
 
@@ -244,14 +244,14 @@ def test_another_model_has_features_of_its_own(roots: Roots, tmp_path: Path) -> 
 def test_damaged_features_are_computed_again(roots: Roots, tmp_path: Path, damage: str) -> None:
     counting = Counting()
     spec = job(texts(roots))
-    first = raw_features(prepare(spec, roots, featuriser(tmp_path, counting)), "words")
+    first = raw_features(prepare(spec, roots, featuriser=featuriser(tmp_path, counting)), "words")
     (path,) = (tmp_path / "features").glob(f"*/*.{'json' if damage == 'json' else 'npy'}")
     content = path.read_bytes()
     path.write_bytes(content[:-40] if damage == "cut" else content[:-1] + bytes([content[-1] ^ 1]))
-    second = raw_features(prepare(spec, roots, featuriser(tmp_path, counting)), "words")
+    second = raw_features(prepare(spec, roots, featuriser=featuriser(tmp_path, counting)), "words")
     assert counting.seen == 12
     np.testing.assert_array_equal(first, second)
-    prepare(spec, roots, featuriser(tmp_path, counting))
+    prepare(spec, roots, featuriser=featuriser(tmp_path, counting))
     assert counting.seen == 12  # and kept again
 
 
@@ -259,7 +259,7 @@ def test_where_nothing_can_be_kept_it_works_all_the_same(roots: Roots, tmp_path:
     (tmp_path / "features").write_text("a file where the folder should be")
     counting = Counting()
     for _ in range(2):
-        prepare(job(texts(roots)), roots, featuriser(tmp_path, counting))
+        prepare(job(texts(roots)), roots, featuriser=featuriser(tmp_path, counting))
     assert counting.seen == 12
 
 
@@ -284,7 +284,7 @@ def refused(roots: Roots, change: Callable[[Path], object], name: str = "bert") 
     change(roots["models"] / name)
     found = errors(check(spec.dataset, spec.holdout, roots))
     with pytest.raises(DataError) as caught:
-        prepare(spec, roots, featuriser(roots["data"]))
+        prepare(spec, roots, featuriser=featuriser(roots["data"]))
     assert [(issue.code, issue.pointer) for issue in caught.value.issues] == found  # the worker says the same
     return found
 
@@ -349,7 +349,7 @@ def test_what_only_loading_shows_is_told_in_the_worker(roots: Roots, change: Cal
     change(roots["models"] / "bert")
     assert warnings(check(spec.dataset, spec.holdout, roots)) == []
     with pytest.raises(DataError) as caught:
-        prepare(spec, roots, featuriser(roots["data"]))
+        prepare(spec, roots, featuriser=featuriser(roots["data"]))
     assert [(issue.code, issue.pointer) for issue in caught.value.issues] == [
         ("encoder.unusable", "#/dataset/modalities/0/encoder/path")
     ]
@@ -358,7 +358,7 @@ def test_what_only_loading_shows_is_told_in_the_worker(roots: Roots, change: Cal
 def test_bad_files_are_bad_samples_as_ever(roots: Roots, tmp_path: Path) -> None:
     spec = media(roots, on_bad_sample={"action": "drop", "max_fraction": 0.2})
     (roots["data"] / "clips" / "3.png").write_bytes(b"no image")
-    data = prepare(job(spec), roots, featuriser(tmp_path))
+    data = prepare(job(spec), roots, featuriser=featuriser(tmp_path))
     assert len(data.sample_ids) == 23
     assert "file.format" in [warning.code for warning in data.warnings]
 
@@ -371,7 +371,7 @@ def test_rows_that_lack_a_modality_are_not_encoded(roots: Roots, tmp_path: Path)
     table.write_text("\n".join(lines) + "\n")
     spec["modalities"][0]["missing"] = "mask"
     counting = Counting()
-    data = prepare(job(spec), roots, featuriser(tmp_path, counting))
+    data = prepare(job(spec), roots, featuriser=featuriser(tmp_path, counting))
     assert counting.seen == 6
     assert data.batch(np.array([2]))["words:present"].tolist() == [0.0]
     assert data.batch(np.array([2]))["words"].tolist() == [[0.0] * 16]
@@ -379,7 +379,7 @@ def test_rows_that_lack_a_modality_are_not_encoded(roots: Roots, tmp_path: Path)
 
 def test_a_model_whose_files_changed_answers_nothing(roots: Roots, tmp_path: Path) -> None:
     maker = featuriser(tmp_path)
-    data = prepare(job(texts(roots)), roots, maker)
+    data = prepare(job(texts(roots)), roots, featuriser=maker)
     tiny_models.bert(roots["models"] / "bert", seed=1)
     files = find_pretrained(PretrainedEncoder(type="transformers", path="models://bert"), "text", roots)
     with pytest.raises(DataError, match=r"encoder\.changed"):
