@@ -303,15 +303,19 @@ def test_a_pass_depends_on_its_seed_and_goes_on_in_its_middle(roots):
     for done in (1, 4):
         rest = [batch.inputs["noisy"] for batch in batches.shuffled(rows, 7, done)]
         assert [torch.equal(*pair) for pair in zip(rest, whole[done:], strict=True)] == [True] * (6 - done)
-    # Over and over the same rows in the same order, varied otherwise in each batch and by each seed.
+
+
+def test_every_batch_and_every_pass_draws_anew(roots):
+    """The noise alone: what is varied differs between batches anyway."""
+    data, batches = batches_of(roots, augment={"jitter": 0.5})
     _, plain = batches_of(roots, augment={})
-    noise = [
-        [found.inputs["noisy"] - bare.inputs["noisy"] for found, bare in zip(*pair, strict=True)]
-        for pair in [(batches.shuffled(rows, seed), plain.shuffled(rows, seed)) for seed in (7, 8)]
-    ]
-    assert bool(noise[0][0].any())
-    assert not torch.equal(noise[0][0], noise[0][1])
-    assert not torch.equal(noise[0][0], noise[1][0])
+    rows, noise = data.split.train, []
+    for seed in (7, 8):
+        pairs = zip(batches.shuffled(rows, seed), plain.shuffled(rows, seed), strict=True)
+        noise.append([found.inputs["noisy"] - bare.inputs["noisy"] for found, bare in pairs])
+    assert noise[0][0].std().item() == pytest.approx(0.5, rel=0.15)
+    assert (noise[0][0] - noise[0][1]).abs().mean().item() > 0.3
+    assert (noise[0][0] - noise[1][0]).abs().mean().item() > 0.3
 
 
 @pytest.mark.parametrize("masked", [False, True])
