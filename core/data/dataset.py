@@ -22,6 +22,7 @@ from core.data.loading import Loading
 from core.data.media import forbidden_issue, locate_files
 from core.data.modalities import ModalityInfo, State, fit_modality, info_of, read_modality
 from core.data.modalities.base import Reading, presence_of
+from core.data.modalities.space import Space
 from core.data.modalities.tabular import constant_columns
 from core.data.quantity import TargetScale
 from core.data.split import TEST, TRAIN, VALIDATION, Codes
@@ -126,7 +127,8 @@ def prepare(spec: JobSpec, roots: Mapping[str, Path], loading: Loading | None = 
         raise _failure(issues)
     loading = loading or Loading()
     with DecoderPool(loading.processes, loading.file_seconds) as pool:
-        readings = _read_all(survey, spec, roots, pool)
+        space = Space(loading.scratch, loading.memory_bytes)
+        readings = _read_all(survey, spec, roots, pool, space)
     found, keep = judge(survey, dataset.on_bad_sample, _POINTER)
     issues += found
     if dataset.target.column not in survey.table.columns:
@@ -146,7 +148,7 @@ def prepare(spec: JobSpec, roots: Mapping[str, Path], loading: Loading | None = 
     split = _split_of(assessment)
     if split is None or any(issue.severity == "error" for issue in issues):
         raise _failure(issues)
-    states, stores = _fit_all(spec, readings, keep, split, absent, issues)
+    states, stores = _fit_all(spec, readings, keep, split, absent, issues, space)
     rows = survey.rows[keep]
     targets, target_scale = _targets_of(assessment.labels, split)
     return PreparedData(
@@ -179,7 +181,9 @@ def prepare(spec: JobSpec, roots: Mapping[str, Path], loading: Loading | None = 
     )
 
 
-def _read_all(survey: Survey, spec: JobSpec, roots: Mapping[str, Path], pool: DecoderPool) -> dict[str, Reading]:
+def _read_all(
+    survey: Survey, spec: JobSpec, roots: Mapping[str, Path], pool: DecoderPool, space: Space
+) -> dict[str, Reading]:
     """Decode every modality that can be; problems go to the survey. Sorted by name."""
     readings: dict[str, Reading] = {}
     for index, modality in sorted(enumerate(spec.dataset.modalities), key=lambda pair: pair[1].name):
@@ -187,7 +191,7 @@ def _read_all(survey: Survey, spec: JobSpec, roots: Mapping[str, Path], pool: De
             continue
         where = f"{_POINTER}/modalities/{index}/{'column' if getattr(modality, 'column', None) else 'columns'}"
         try:
-            reading = _read_one(modality, where, survey, roots, pool)
+            reading = _read_one(modality, where, survey, roots, pool, space)
         except DataError as error:  # too large for memory: a property of the modality, not of one row
             survey.issues += [replace(issue, pointer=where) for issue in error.issues]
             continue
@@ -197,7 +201,9 @@ def _read_all(survey: Survey, spec: JobSpec, roots: Mapping[str, Path], pool: De
     return readings
 
 
-def _read_one(modality: Modality, where: str, survey: Survey, roots: Mapping[str, Path], pool: DecoderPool) -> Reading:
+def _read_one(
+    modality: Modality, where: str, survey: Survey, roots: Mapping[str, Path], pool: DecoderPool, space: Space
+) -> Reading:
     assert survey.table is not None
     assert survey.source is not None
     if not isinstance(modality, MediaModality):
@@ -207,7 +213,7 @@ def _read_one(modality: Modality, where: str, survey: Survey, roots: Mapping[str
     issue = forbidden_issue(located, cells, survey.sample_ids, where)
     if issue is not None:
         survey.issues.append(issue)
-    reading = read_modality(modality, survey.table, located.blobs, pool.worth(located.blobs))
+    reading = read_modality(modality, survey.table, located.blobs, pool.worth(located.blobs), space)
     reading.problems = sorted([*located.problems, *reading.problems], key=lambda problem: problem.row)
     return reading
 
@@ -242,6 +248,7 @@ def _fit_all(
     split: SplitIndices,
     absent: Mapping[str, Mask],
     issues: list[Issue],
+    space: Space,
 ) -> tuple[dict[str, State], dict[str, Store]]:
     """Fit every modality on the rows of T that have it, and encode it. Each reading is let go as soon as its store
     holds its samples."""
@@ -250,17 +257,17 @@ def _fit_all(
     stores: dict[str, Store] = {}
     for name, reading in readings.items():
         index, modality = by_name[name]
-        raw: NDArray[Any] = reading.raw if len(keep) == len(reading.raw) else reading.raw[keep]
+        raw: NDArray[Any] = reading.raw
         reading.raw = np.empty(0)
         gone = absent.get(name)
-        train = split.train if gone is None else split.train[~gone[split.train]]
+        train = keep[split.train if gone is None else split.train[~gone[split.train]]]
         states[name] = fit_modality(modality, raw, train)
         if gone is not None:
             states[name]["missing"] = "mask"
         if isinstance(modality, TabularModality):
             where = f"{_POINTER}/modalities/{index}/columns"
             issues += [replace(issue, pointer=where) for issue in constant_columns(modality.columns, raw, train)]
-        stores[name] = Store(raw, states[name], gone)
+        stores[name] = Store(raw, states[name], gone, rows=keep, space=space)
     return states, stores
 
 

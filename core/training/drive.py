@@ -7,6 +7,7 @@ import json
 import logging
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -60,7 +61,7 @@ def drive(run_dir: Path, should_stop: Callable[[], bool]) -> int:
     try:
         device = _prepare_torch(request.spec.runtime, ranks)
         log.info("preparing the data; training on %s%s", device, "" if ranks.is_alone else f", {ranks.size} processes")
-        data = prepare(request.spec, request.roots, request.loading)
+        data = prepare(request.spec, request.roots, replace(request.loading, scratch=run_dir))
         session = Session(request.spec, data, device, ranks, estimates_alone=request.head)
         if ranks.nodes > 1:
             _agree_on_the_task(session)
