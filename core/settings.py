@@ -95,6 +95,9 @@ class DataSettings(_Area):
     training decodes one file after the other itself."""
     file_seconds: Annotated[float, Field(gt=0)] = 60.0
     """A media file that takes longer to decode is a bad sample (`file.too_slow`)."""
+    memory_bytes: Annotated[int, Field(ge=0)] = 2_147_483_648
+    """What the decoded samples of one modality may take in the memory of a training; more is kept on the worker's disk,
+    in the run directory, until the process ends."""
 
 
 class EngineSettings(_Area):

@@ -24,6 +24,7 @@ from core.data.loading import Loading
 from core.data.media import forbidden_issue, locate_files
 from core.data.modalities import ModalityInfo, State, fit_modality, info_of, read_modality
 from core.data.modalities.base import Reading, presence_of
+from core.data.modalities.space import Space
 from core.data.modalities.tabular import constant_columns
 from core.data.pretrained import find_pretrained, pretrained_of
 from core.data.problems import RowProblem
@@ -116,6 +117,15 @@ class PreparedData:
         return found
 
 
+@dataclass(frozen=True, slots=True)
+class _Means:
+    """What reading has at hand."""
+
+    pool: DecoderPool
+    space: Space
+    featuriser: Featuriser | None
+
+
 def prepare(
     spec: JobSpec, roots: Mapping[str, Path], loading: Loading | None = None, featuriser: Featuriser | None = None
 ) -> PreparedData:
@@ -132,7 +142,8 @@ def prepare(
         raise _failure(issues)
     loading = loading or Loading()
     with DecoderPool(loading.processes, loading.file_seconds) as pool:
-        readings = _read_all(survey, spec, roots, pool, featuriser)
+        means = _Means(pool, Space(loading.scratch, loading.memory_bytes), featuriser)
+        readings = _read_all(survey, spec, roots, means)
     found, keep = judge(survey, dataset.on_bad_sample, _POINTER)
     issues += found
     if dataset.target.column not in survey.table.columns:
@@ -152,7 +163,7 @@ def prepare(
     split = _split_of(assessment)
     if split is None or any(issue.severity == "error" for issue in issues):
         raise _failure(issues)
-    states, stores = _fit_all(spec, readings, keep, split, absent, issues)
+    states, stores = _fit_all(spec, readings, keep, split, absent, issues, means.space)
     rows = survey.rows[keep]
     targets, target_scale = _targets_of(assessment.labels, split)
     return PreparedData(
@@ -185,9 +196,7 @@ def prepare(
     )
 
 
-def _read_all(
-    survey: Survey, spec: JobSpec, roots: Mapping[str, Path], pool: DecoderPool, featuriser: Featuriser | None
-) -> dict[str, Reading]:
+def _read_all(survey: Survey, spec: JobSpec, roots: Mapping[str, Path], means: _Means) -> dict[str, Reading]:
     """Decode every modality that can be; problems go to the survey. Sorted by name."""
     readings: dict[str, Reading] = {}
     for index, modality in sorted(enumerate(spec.dataset.modalities), key=lambda pair: pair[1].name):
@@ -195,7 +204,7 @@ def _read_all(
             continue
         where = f"{_POINTER}/modalities/{index}/{'column' if getattr(modality, 'column', None) else 'columns'}"
         try:
-            reading = _read_one(modality, where, survey, roots, pool, featuriser)
+            reading = _read_one(modality, where, survey, roots, means)
         except (SpecError, DataError) as error:  # a property of the modality or its encoder, not of one row
             survey.issues += [replace(issue, pointer=issue.pointer or where) for issue in error.issues]
             continue
@@ -205,14 +214,7 @@ def _read_all(
     return readings
 
 
-def _read_one(
-    modality: Modality,
-    where: str,
-    survey: Survey,
-    roots: Mapping[str, Path],
-    pool: DecoderPool,
-    featuriser: Featuriser | None,
-) -> Reading:
+def _read_one(modality: Modality, where: str, survey: Survey, roots: Mapping[str, Path], means: _Means) -> Reading:
     assert survey.table is not None
     assert survey.source is not None
     blobs: Sequence[Blob | None] = ()
@@ -226,13 +228,13 @@ def _read_one(
         blobs, missing = located.blobs, located.problems
     encoder = pretrained_of(modality)
     if encoder is None:
-        reading = read_modality(modality, survey.table, blobs, pool.worth(blobs))
-    elif featuriser is None:
+        reading = read_modality(modality, survey.table, blobs, means.pool.worth(blobs), means.space)
+    elif means.featuriser is None:
         raise ValueError(f"the modality {modality.name!r} has a frozen encoder: prepare() needs a featuriser")
     else:
         pointer = f"{where.rpartition('/')[0]}/encoder/path"
         files = find_pretrained(encoder, modality.type, roots, pointer)
-        reading = featuriser.read(modality, files, pointer, survey.table, blobs)
+        reading = means.featuriser.read(modality, files, pointer, survey.table, blobs)
     reading.problems = sorted([*missing, *reading.problems], key=lambda problem: problem.row)
     return reading
 
@@ -267,6 +269,7 @@ def _fit_all(
     split: SplitIndices,
     absent: Mapping[str, Mask],
     issues: list[Issue],
+    space: Space,
 ) -> tuple[dict[str, State], dict[str, Store]]:
     """Fit every modality on the rows of T that have it, and encode it. Each reading is let go as soon as its store
     holds its samples."""
@@ -275,10 +278,10 @@ def _fit_all(
     stores: dict[str, Store] = {}
     for name, reading in readings.items():
         index, modality = by_name[name]
-        raw: NDArray[Any] = reading.raw if len(keep) == len(reading.raw) else reading.raw[keep]
+        raw: NDArray[Any] = reading.raw
         reading.raw = np.empty(0)
         gone = absent.get(name)
-        train = split.train if gone is None else split.train[~gone[split.train]]
+        train = keep[split.train if gone is None else split.train[~gone[split.train]]]
         states[name] = (
             fit_features(raw, train, reading.frozen) if reading.frozen else fit_modality(modality, raw, train)
         )
@@ -287,7 +290,7 @@ def _fit_all(
         if isinstance(modality, TabularModality):
             where = f"{_POINTER}/modalities/{index}/columns"
             issues += [replace(issue, pointer=where) for issue in constant_columns(modality.columns, raw, train)]
-        stores[name] = Store(raw, states[name], gone)
+        stores[name] = Store(raw, states[name], gone, rows=keep, space=space)
     return states, stores
 
 

@@ -7,6 +7,7 @@ import json
 import logging
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -65,7 +66,8 @@ def drive(run_dir: Path, should_stop: Callable[[], bool]) -> int:
         log.info("preparing the data; training on %s%s", device, "" if ranks.is_alone else f", {ranks.size} processes")
         cache = FeatureCache(request.features or run_dir / "features", request.features_bytes)
         featuriser = Featuriser(load_frozen(device), cache, log.info)
-        data = prepare(request.spec, request.roots, request.loading, featuriser)
+        loading = replace(request.loading, scratch=run_dir)
+        data = prepare(request.spec, request.roots, loading, featuriser)
         session = Session(request.spec, data, device, ranks, estimates_alone=request.head)
         if ranks.nodes > 1:
             _agree_on_the_task(session)

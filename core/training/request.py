@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from core.data.loading import FILE_SECONDS, Loading
+from core.data.loading import FILE_SECONDS, MEMORY_BYTES, Loading
 from core.processes import cores
 from core.spec import JobSpec
 from core.training.nodes import Nodes
@@ -65,4 +65,8 @@ def _loading(raw: dict[str, Any]) -> Loading:
     if processes is None:
         # As many trainings as torchrun has started here, each of which decodes for itself.
         processes = min(max(1, cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))), _MOST_PROCESSES)
-    return Loading(processes=processes, file_seconds=float(raw.get("file_seconds", FILE_SECONDS)))
+    return Loading(
+        processes=processes,
+        file_seconds=float(raw.get("file_seconds", FILE_SECONDS)),
+        memory_bytes=int(raw.get("memory_bytes", MEMORY_BYTES)),
+    )

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.hostile_media import setting_traps
-from tests.integration.training.conftest import ROOT, events
+from tests.integration.training.conftest import ROOT, alone, events, parameters, tiny_spec
 from tests.servers import wait_until
 from tests.unit.data.builders import clip_spec, clips, write_csv
 
@@ -86,3 +86,15 @@ def test_what_hangs_is_told_and_the_process_ends(run_dir):
     failed = events(run_dir)[-1]
     assert (failed["type"], failed["code"]) == ("run.failed", "file.too_slow")
     assert "10 rows cannot be used; clip-05: it was not decoded within 0.5 s" in failed["message"]
+
+
+def test_a_training_from_disk_ends_with_the_same_bits(make_run_dir):
+    spec = tiny_spec(epochs=2)
+    in_memory, on_disk = make_run_dir("memory", spec), make_run_dir("disk", spec)
+    request = json.loads((on_disk / "spec.json").read_text())
+    (on_disk / "spec.json").write_text(json.dumps(request | {"loading": {"memory_bytes": 0}}))
+    alone([in_memory, on_disk])
+    found, wanted = parameters(on_disk), parameters(in_memory)
+    assert list(found) == list(wanted)
+    assert all(found[name].equal(wanted[name]) for name in wanted)
+    assert sorted(each.name for each in on_disk.iterdir()) == sorted(each.name for each in in_memory.iterdir())
