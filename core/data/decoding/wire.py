@@ -14,7 +14,7 @@ import numpy as np
 from core.data.blobs import Blob, BytesBlob, FileBlob
 from core.data.modalities.files import Decoded
 from core.data.problems import SampleError
-from core.data.sources.tar import TarBlob
+from core.data.sources.spans import SpanBlob
 
 _LENGTHS = struct.Struct(">IQ")
 _DTYPES = {"uint8": np.uint8, "float32": np.float32}
@@ -53,8 +53,8 @@ def files_frame(recipe: Mapping[str, Any], blobs: Sequence[Blob]) -> bytes:
     for blob in blobs:
         if isinstance(blob, FileBlob):
             told.append({"path": os.fspath(blob.path)})
-        elif isinstance(blob, TarBlob):
-            told.append({"path": os.fspath(blob.shard), "offset": blob.offset, "length": blob.length})
+        elif isinstance(blob, SpanBlob):
+            told.append({"path": os.fspath(blob.path), "offset": blob.offset, "length": blob.length})
         elif isinstance(blob, BytesBlob):
             told.append({"bytes": len(blob.content)})
             contents.append(blob.content)
@@ -71,7 +71,7 @@ def told_files(header: Mapping[str, Any], payload: bytearray) -> Iterator[Blob]:
             yield BytesBlob(bytes(payload[place : place + told["bytes"]]))
             place += told["bytes"]
         elif "offset" in told:
-            yield TarBlob(Path(told["path"]), told["offset"], told["length"])
+            yield SpanBlob(Path(told["path"]), told["offset"], told["length"])
         else:
             yield FileBlob(Path(told["path"]))
 

@@ -23,7 +23,7 @@ from core.data.modalities.audio import read_sounds
 from core.data.modalities.base import Reading
 from core.data.modalities.image import read_images
 from core.data.modalities.video import read_videos
-from core.data.sources.tar import TarBlob
+from core.data.sources.spans import SpanBlob
 from core.errors import DataError
 from core.spec.data import AudioPreprocess, ImagePreprocess, VideoPreprocess
 from tests.hostile_media import setting_traps
@@ -88,7 +88,7 @@ def test_sounds_of_two_rates_from_the_members_of_a_shard(pool: DecoderPool, tmp_
             member.size = len(raw)
             shard.addfile(member, io.BytesIO(raw))
     with tarfile.open(tmp_path / "shard.tar") as shard:
-        blobs = [TarBlob(tmp_path / "shard.tar", member.offset_data, member.size) for member in shard.getmembers()]
+        blobs = [SpanBlob(tmp_path / "shard.tar", member.offset_data, member.size) for member in shard.getmembers()]
     preprocess = AudioPreprocess(sample_rate=16000, mels=16, level="rms")
     wanted = read_sounds(blobs, preprocess)
     assert [problem.code for problem in wanted.problems] == ["file.truncated"]
