@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from benchmarks import estimate, estimators, spread, startup
+from benchmarks import estimate, estimators, frozen, spread, startup
 from benchmarks.reliability.__main__ import main as reliability
 
 BY_DEFAULT: dict[str, Callable[[], object]] = {
@@ -16,7 +16,7 @@ BY_DEFAULT: dict[str, Callable[[], object]] = {
     "estimate": estimate.main,
     "estimators": estimators.main,
 }
-ALL = BY_DEFAULT | {"spread": spread.main, "reliability": lambda: reliability([])}
+ALL = BY_DEFAULT | {"frozen": frozen.main, "spread": spread.main, "reliability": lambda: reliability([])}
 
 
 def main(names: list[str]) -> int:

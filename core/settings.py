@@ -78,6 +78,28 @@ class RootSettings(_Area):
     """What `models://` means; left out: `models/` in the state folder."""
 
 
+class FeatureSettings(_Area):
+    """What frozen encoders have computed, kept for further jobs of the same machine."""
+
+    folder: Path | None = None
+    """Where features lie; left out: `features/` in the state folder."""
+    max_bytes: Annotated[int, Field(ge=0)] = 20 * 2**30
+    """How much of them is kept; what was used longest ago goes first."""
+
+
+class DataSettings(_Area):
+    """How a training loads its data; no result depends on it."""
+
+    decode_processes: Annotated[int, Field(ge=0, le=256)] | None = None
+    """Processes that decode the media of one training; left out: one per core that it may use, at most 32; 0: the
+    training decodes one file after the other itself."""
+    file_seconds: Annotated[float, Field(gt=0)] = 60.0
+    """A media file that takes longer to decode is a bad sample (`file.too_slow`)."""
+    memory_bytes: Annotated[int, Field(ge=0)] = 2_147_483_648
+    """What the decoded samples of one modality may take in the memory of a training; more is kept on the worker's disk,
+    in the run directory, until the process ends."""
+
+
 class EngineSettings(_Area):
     """Leases and their clocks, in seconds."""
 
@@ -170,7 +192,9 @@ class Settings(DocumentedModel, BaseSettings):
     broker: BrokerSettings = BrokerSettings()
     artifacts: ArtifactSettings = ArtifactSettings()
     roots: RootSettings = RootSettings()
+    features: FeatureSettings = FeatureSettings()
     engine: EngineSettings = EngineSettings()
+    data: DataSettings = DataSettings()
     worker: WorkerSettings = WorkerSettings()
     api: ApiSettings = ApiSettings()
     log: LogSettings = LogSettings()
@@ -194,6 +218,11 @@ class Settings(DocumentedModel, BaseSettings):
     def runs_dir(self) -> Path:
         """Where workers keep run directories: checkpoints, journals, logs of the training child."""
         return self.state_dir / "runs"
+
+    @property
+    def features_folder(self) -> Path:
+        """Where features of frozen encoders lie."""
+        return self.features.folder or self.state_dir / "features"
 
     @property
     def data_roots(self) -> dict[str, Path]:

@@ -86,6 +86,26 @@ def tiny_masked_spec(blending: dict[str, Any] | None = None, **parts: Any) -> di
     return spec | {"dataset": spec["dataset"] | {"source": source, "modalities": modalities}}
 
 
+JITTER = {"jitter": 0.5, "scale": 0.2, "time_masks": 1, "time_width": 0.25, "shift": 0.2}
+"""Every variation of a timeseries."""
+
+
+def tiny_augmented_spec(
+    blending: dict[str, Any] | None = None, *, augment: dict[str, Any] | None = None, masked: bool = False, **parts: Any
+) -> dict[str, Any]:
+    """`tiny_spec`, or `tiny_masked_spec`, with both vectors read as series of one channel whose training batches are
+    varied by `augment` (`JITTER`).
+    """
+    spec = (tiny_masked_spec if masked else tiny_spec)(blending, **parts)
+    augment = JITTER if augment is None else augment
+    shapes = {"noisy": [20, 1], "clean": [6, 1]}
+    modalities = [
+        modality | {"type": "timeseries", "shape": shapes[modality["name"]], "augment": augment}
+        for modality in spec["dataset"]["modalities"]
+    ]
+    return spec | {"dataset": spec["dataset"] | {"modalities": modalities}}
+
+
 def tiny_task_spec(task: str, blending: dict[str, Any] | None = None, **parts: Any) -> dict[str, Any]:
     """`tiny_spec` over `data://tasks.npz`, with the target of a task."""
     column = {"multiclass": "y", "binary": "side", "multilabel": "marks", "regression": "height"}[task]

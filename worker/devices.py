@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from core.processes import cores
 
 
 class Held:
@@ -43,7 +44,7 @@ class Slots:
 
     def __init__(self, wanted: int, gpus: tuple[str, ...]) -> None:
         """`wanted` 0: one slot per GPU, or one per CPU core where there is no GPU."""
-        self.count = wanted or len(gpus) or _cores()
+        self.count = wanted or len(gpus) or cores()
         self.gpus = gpus
         self.turn = threading.Lock()
         self._free = list(range(self.count))
@@ -82,9 +83,3 @@ class Slots:
         with self._changed:
             self._free += slots
             self._changed.notify_all()
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -73,6 +73,8 @@ class WorkerRuntime:
             worker_id=lambda: self.registration.worker_id,
             command=command,
             address=settings.worker.address,
+            features=(settings.features_folder, settings.features.max_bytes),
+            data=settings.data,
         )
 
     def check_schema(self) -> None:

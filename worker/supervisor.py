@@ -19,7 +19,7 @@ from core.errors import ArtifactError, LeaseLostError
 from core.jobs.broker import WakeUp
 from core.jobs.lease import Lease
 from core.jobs.units import UnitService
-from core.settings import EngineSettings
+from core.settings import DataSettings, EngineSettings
 from core.spec.scheduling import DEFAULT_QUEUE
 from worker.attempt import Attempt
 from worker.checkpoint_fetching import NotWantedError, fetch_newest, remove_fetched
@@ -56,8 +56,11 @@ class Supervisor:
         worker_id: Callable[[], str | None] = lambda: None,
         command: Sequence[str] = TRAINING,
         address: str | None = None,
+        features: tuple[Path, int] | None = None,
+        data: DataSettings | None = None,
     ) -> None:
-        """`address`: by which other workers reach this machine; left out: its host name."""
+        """`address`: by which other workers reach this machine; left out: its host name. `features`: where those of
+        frozen encoders are kept, and how many bytes of them; left out: in each run's own folder."""
         self._units = units
         self._artifacts = artifacts
         self._runs = runs
@@ -69,6 +72,8 @@ class Supervisor:
         self._worker_id = worker_id
         self._command = command
         self._address = address or socket.gethostname()
+        self._features = features
+        self._data = data or DataSettings()
         self._shutting_down = threading.Event()
         self._handed_back: queue.SimpleQueue[str] = queue.SimpleQueue()
 
@@ -170,6 +175,8 @@ class Supervisor:
                 self._roots,
                 fetched=fetched,
                 checkpoint_seconds=self._engine.checkpoint_seconds,
+                features=self._features,
+                loading=self._data,
                 address=self._address,
                 patience=self._engine.nodes_wait_seconds,
             )

@@ -6,7 +6,7 @@ are drawn among those that stay, and preprocessing is fitted on T alone: never o
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,18 +16,25 @@ from numpy.typing import NDArray
 
 from core.data.absence import absence_issues
 from core.data.assessment import Assessment, assess
+from core.data.blobs import Blob
+from core.data.decoding.pool import DecoderPool
+from core.data.features import Featuriser, fit_features
 from core.data.fingerprint import dataset_fingerprint
+from core.data.loading import Loading
 from core.data.media import forbidden_issue, locate_files
 from core.data.modalities import ModalityInfo, State, fit_modality, info_of, read_modality
 from core.data.modalities.base import Reading, presence_of
+from core.data.modalities.space import Space
 from core.data.modalities.tabular import constant_columns
+from core.data.pretrained import find_pretrained, pretrained_of
+from core.data.problems import RowProblem
 from core.data.quantity import TargetScale
 from core.data.split import TEST, TRAIN, VALIDATION, Codes
 from core.data.store import Store
 from core.data.survey import Survey, judge, take_survey
 from core.data.table import Mask, Rows
 from core.data.targets import Labels, LabelSets, Quantity, Targets, weight_issues
-from core.errors import DataError, Issue
+from core.errors import DataError, Issue, SpecError
 from core.spec.data import MediaModality, Modality, TabularModality, TargetType
 from core.spec.job import JobSpec
 
@@ -110,8 +117,20 @@ class PreparedData:
         return found
 
 
-def prepare(spec: JobSpec, roots: Mapping[str, Path]) -> PreparedData:
-    """Decode, split and fit. `roots` maps a URI scheme to its folder.
+@dataclass(frozen=True, slots=True)
+class _Means:
+    """What reading has at hand."""
+
+    pool: DecoderPool
+    space: Space
+    featuriser: Featuriser | None
+
+
+def prepare(
+    spec: JobSpec, roots: Mapping[str, Path], loading: Loading | None = None, featuriser: Featuriser | None = None
+) -> PreparedData:
+    """Decode, split and fit. `roots` maps a URI scheme to its folder; `loading` says by what means, and changes no
+    result; left out, all happens in this process. Modalities with frozen encoders need a `featuriser`.
 
     Raises DataError with every issue found: those of `core.data.validation`, and what only contents show (files that
     cannot be decoded, NaN, shapes).
@@ -121,7 +140,10 @@ def prepare(spec: JobSpec, roots: Mapping[str, Path]) -> PreparedData:
     issues = survey.issues
     if survey.table is None or survey.source is None:
         raise _failure(issues)
-    readings = _read_all(survey, spec, roots)
+    loading = loading or Loading()
+    with DecoderPool(loading.processes, loading.file_seconds) as pool:
+        means = _Means(pool, Space(loading.scratch, loading.memory_bytes), featuriser)
+        readings = _read_all(survey, spec, roots, means)
     found, keep = judge(survey, dataset.on_bad_sample, _POINTER)
     issues += found
     if dataset.target.column not in survey.table.columns:
@@ -141,7 +163,7 @@ def prepare(spec: JobSpec, roots: Mapping[str, Path]) -> PreparedData:
     split = _split_of(assessment)
     if split is None or any(issue.severity == "error" for issue in issues):
         raise _failure(issues)
-    states, stores = _fit_all(spec, readings, keep, split, absent, issues)
+    states, stores = _fit_all(spec, readings, keep, split, absent, issues, means.space)
     rows = survey.rows[keep]
     targets, target_scale = _targets_of(assessment.labels, split)
     return PreparedData(
@@ -174,7 +196,7 @@ def prepare(spec: JobSpec, roots: Mapping[str, Path]) -> PreparedData:
     )
 
 
-def _read_all(survey: Survey, spec: JobSpec, roots: Mapping[str, Path]) -> dict[str, Reading]:
+def _read_all(survey: Survey, spec: JobSpec, roots: Mapping[str, Path], means: _Means) -> dict[str, Reading]:
     """Decode every modality that can be; problems go to the survey. Sorted by name."""
     readings: dict[str, Reading] = {}
     for index, modality in sorted(enumerate(spec.dataset.modalities), key=lambda pair: pair[1].name):
@@ -182,9 +204,9 @@ def _read_all(survey: Survey, spec: JobSpec, roots: Mapping[str, Path]) -> dict[
             continue
         where = f"{_POINTER}/modalities/{index}/{'column' if getattr(modality, 'column', None) else 'columns'}"
         try:
-            reading = _read_one(modality, where, survey, roots)
-        except DataError as error:  # too large for memory: a property of the modality, not of one row
-            survey.issues += [replace(issue, pointer=where) for issue in error.issues]
+            reading = _read_one(modality, where, survey, roots, means)
+        except (SpecError, DataError) as error:  # a property of the modality or its encoder, not of one row
+            survey.issues += [replace(issue, pointer=issue.pointer or where) for issue in error.issues]
             continue
         survey.tell(modality.name, where, reading.problems)
         survey.issues += [replace(warning, pointer=where) for warning in reading.warnings]
@@ -192,18 +214,28 @@ def _read_all(survey: Survey, spec: JobSpec, roots: Mapping[str, Path]) -> dict[
     return readings
 
 
-def _read_one(modality: Modality, where: str, survey: Survey, roots: Mapping[str, Path]) -> Reading:
+def _read_one(modality: Modality, where: str, survey: Survey, roots: Mapping[str, Path], means: _Means) -> Reading:
     assert survey.table is not None
     assert survey.source is not None
-    if not isinstance(modality, MediaModality):
-        return read_modality(modality, survey.table)
-    cells = survey.table.columns[modality.column].cells()
-    located = locate_files(cells, survey.source.base, roots)
-    issue = forbidden_issue(located, cells, survey.sample_ids, where)
-    if issue is not None:
-        survey.issues.append(issue)
-    reading = read_modality(modality, survey.table, located.blobs)
-    reading.problems = sorted([*located.problems, *reading.problems], key=lambda problem: problem.row)
+    blobs: Sequence[Blob | None] = ()
+    missing: list[RowProblem] = []
+    if isinstance(modality, MediaModality):
+        cells = survey.table.columns[modality.column].cells()
+        located = locate_files(cells, survey.source.base, roots)
+        issue = forbidden_issue(located, cells, survey.sample_ids, where)
+        if issue is not None:
+            survey.issues.append(issue)
+        blobs, missing = located.blobs, located.problems
+    encoder = pretrained_of(modality)
+    if encoder is None:
+        reading = read_modality(modality, survey.table, blobs, means.pool.worth(blobs), means.space)
+    elif means.featuriser is None:
+        raise ValueError(f"the modality {modality.name!r} has a frozen encoder: prepare() needs a featuriser")
+    else:
+        pointer = f"{where.rpartition('/')[0]}/encoder/path"
+        files = find_pretrained(encoder, modality.type, roots, pointer)
+        reading = means.featuriser.read(modality, files, pointer, survey.table, blobs)
+    reading.problems = sorted([*missing, *reading.problems], key=lambda problem: problem.row)
     return reading
 
 
@@ -237,6 +269,7 @@ def _fit_all(
     split: SplitIndices,
     absent: Mapping[str, Mask],
     issues: list[Issue],
+    space: Space,
 ) -> tuple[dict[str, State], dict[str, Store]]:
     """Fit every modality on the rows of T that have it, and encode it. Each reading is let go as soon as its store
     holds its samples."""
@@ -245,17 +278,19 @@ def _fit_all(
     stores: dict[str, Store] = {}
     for name, reading in readings.items():
         index, modality = by_name[name]
-        raw: NDArray[Any] = reading.raw if len(keep) == len(reading.raw) else reading.raw[keep]
+        raw: NDArray[Any] = reading.raw
         reading.raw = np.empty(0)
         gone = absent.get(name)
-        train = split.train if gone is None else split.train[~gone[split.train]]
-        states[name] = fit_modality(modality, raw, train)
+        train = keep[split.train if gone is None else split.train[~gone[split.train]]]
+        states[name] = (
+            fit_features(raw, train, reading.frozen) if reading.frozen else fit_modality(modality, raw, train)
+        )
         if gone is not None:
             states[name]["missing"] = "mask"
         if isinstance(modality, TabularModality):
             where = f"{_POINTER}/modalities/{index}/columns"
             issues += [replace(issue, pointer=where) for issue in constant_columns(modality.columns, raw, train)]
-        stores[name] = Store(raw, states[name], gone)
+        stores[name] = Store(raw, states[name], gone, rows=keep, space=space)
     return states, stores
 
 

@@ -24,10 +24,10 @@ def dataset_fingerprint(
 ) -> str:
     """`sha256:<hex>` over the canonical spec, the source's bytes, every media file's bytes and the split.
 
-    Encoders are left out (they are the model's), and modalities are sorted by name, so that neither another encoder
-    nor another order makes other data. Which rows lack a modality follows from the source's bytes. `seed` is the one
-    that V was drawn with; `media` maps a modality to the SHA-256 of its files in row order; `split` maps a part to its
-    row numbers in the source.
+    Encoders are left out (they are the model's), and so is what training batches are varied by (`augment`); modalities
+    are sorted by name. So neither another encoder or augmentation nor another order makes other data. Which rows lack a
+    modality follows from the source's bytes. `seed` is the one that V was drawn with; `media` maps a modality to the
+    SHA-256 of its files in row order; `split` maps a part to its row numbers in the source.
     """
     told = {
         "dataset": _canonical_spec(spec),
@@ -46,7 +46,11 @@ def _canonical_spec(spec: DatasetSpec) -> dict[str, Any]:
     raw = spec.model_dump(mode="json")
     # `missing` is younger than fingerprints: where it says nothing new, data keep the one that they had.
     modalities = [
-        {key: value for key, value in modality.items() if key != "encoder" and (key, value) != ("missing", "error")}
+        {
+            key: value
+            for key, value in modality.items()
+            if key not in ("encoder", "augment") and (key, value) != ("missing", "error")
+        }
         for modality in raw["modalities"]
     ]
     raw["modalities"] = sorted(modalities, key=lambda modality: str(modality["name"]))

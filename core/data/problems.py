@@ -15,6 +15,7 @@ HINTS = {
     "file.format": "images must be PNG or JPEG, sounds WAV or FLAC, videos MP4, QuickTime, Matroska, WebM or AVI",
     "file.undecodable": "the file is damaged, or is not what its name says",
     "file.truncated": "the file ends before its contents do; copy it again",
+    "file.too_slow": "it takes longer than GBLEND_DATA__FILE_SECONDS; make it smaller, or let the operator raise that",
     "file.too_large": "refused before it is decoded; make it smaller",
     "value.missing": "fill the cell in, or drop such rows with on_bad_sample; rows without the modality can stay "
     'where it has "missing": "mask"',

@@ -21,6 +21,7 @@ from core.data.media import forbidden_issue, locate_files
 from core.data.modalities import is_media, read_modality
 from core.data.modalities.clips import library_issue
 from core.data.modalities.tabular import constant_in
+from core.data.pretrained import pretrained_issues
 from core.data.problems import RowProblem
 from core.data.references import schema_issues
 from core.data.sources import Limits
@@ -115,7 +116,7 @@ def look_at(
         holdout_pointer=holdout_pointer,
         limits=replace(limits.source, deadline=time.monotonic() + limits.seconds),
     )
-    look = Look(survey, list(survey.issues))
+    look = Look(survey, [*survey.issues, *pretrained_issues(spec, roots, pointer)])
     if survey.table is not None:
         complete = _check_media(look, spec, roots, pointer, limits, look_into)
         _check_tables(survey, spec, pointer)

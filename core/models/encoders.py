@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from core.data.dataset import ModalityInfo
-from core.spec.data import BUILTIN_FOR, BuiltinEncoder
+from core.spec.data import BUILTIN_FOR, BuiltinEncoder, PretrainedEncoder
 
 _WIDTHS = (16, 32, 64)
 _WORD_WIDTH, _PHRASES = 64, 128
@@ -172,8 +172,13 @@ class Encoder(nn.Module):
         return features
 
 
-def build_encoder(info: ModalityInfo, spec: BuiltinEncoder) -> Encoder:
-    """The encoder that `spec` asks for; the spec has made sure that it can read this type of modality."""
+def build_encoder(info: ModalityInfo, spec: BuiltinEncoder | PretrainedEncoder) -> Encoder:
+    """The encoder that `spec` asks for; the spec has made sure that it can read this type of modality.
+
+    Over the features of a frozen model it is a layer as over any vector.
+    """
+    if isinstance(spec, PretrainedEncoder):
+        return Encoder(VectorStem(info.shape, spec.features, spec.dropout), spec.features, spec.dropout)
     name = BUILTIN_FOR[info.kind] if spec.name == "auto" else spec.name
     stem: Stem
     if info.kind == "video":

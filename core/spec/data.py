@@ -13,6 +13,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from core.spec.augmentation import AudioAugment as AudioAugment
+from core.spec.augmentation import ImageAugment as ImageAugment
+from core.spec.augmentation import TimeseriesAugment as TimeseriesAugment
 from core.spec.base import (
     AVERAGE,
     FINE_TUNED,
@@ -24,6 +27,7 @@ from core.spec.base import (
     misplaced,
 )
 from core.spec.modalities import BUILTIN_FOR as BUILTIN_FOR
+from core.spec.modalities import PRETRAINED_TYPES
 from core.spec.modalities import AudioModality as AudioModality
 from core.spec.modalities import AudioPreprocess as AudioPreprocess
 from core.spec.modalities import BuiltinEncoder as BuiltinEncoder
@@ -33,6 +37,7 @@ from core.spec.modalities import ImageModality as ImageModality
 from core.spec.modalities import ImagePreprocess as ImagePreprocess
 from core.spec.modalities import MediaModality as MediaModality
 from core.spec.modalities import Modality as Modality
+from core.spec.modalities import PretrainedEncoder as PretrainedEncoder
 from core.spec.modalities import TabularColumn as TabularColumn
 from core.spec.modalities import TabularModality as TabularModality
 from core.spec.modalities import TextModality as TextModality
@@ -116,7 +121,13 @@ class DatasetSpec(SpecModel):
     def _encoders_fit(self) -> DatasetSpec:
         for k, modality in enumerate(self.modalities):
             fitting = BUILTIN_FOR[modality.type]
-            if modality.encoder.name not in ("auto", fitting):
+            if isinstance(modality.encoder, PretrainedEncoder):
+                if modality.type not in PRETRAINED_TYPES:
+                    raise misplaced(
+                        f"no model of 'transformers' reads the type {modality.type!r}; use the type 'builtin'",
+                        *("modalities", k, modality.type, "encoder", "type"),
+                    )
+            elif modality.encoder.name not in ("auto", fitting):
                 raise misplaced(
                     f"the encoder {modality.encoder.name!r} cannot read the type {modality.type!r}; "
                     f"use 'auto' or {fitting!r}",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
+from core.spec.augmentation import AudioAugment, ImageAugment, TimeseriesAugment
 from core.spec.base import Bool, ColumnName, Float, Int, Name, Positive, SpecModel, misplaced
 
 
@@ -23,7 +25,33 @@ class BuiltinEncoder(SpecModel):
     dropout: Annotated[Float, Field(ge=0.0, lt=1.0)] = 0.0
 
 
-Encoder = BuiltinEncoder
+class PretrainedEncoder(SpecModel):
+    """A frozen model of the library `transformers`, in a folder below `models://`. For image, audio, video and text.
+
+    Every sample goes through it once; what comes out is kept, and shared by all jobs (docs/data.md). Only safetensors
+    are read, and no code of the model's own is ever run.
+    """
+
+    type: Literal["transformers"]
+    path: Annotated[str, Field(min_length=1, max_length=2048, pattern=r"^models://")]
+    """The folder that `save_pretrained` wrote: `models://bert-base`."""
+    trainable: Literal["none"] = "none"
+    """The model stays as it is; a layer over its features is trained."""
+    features: Annotated[Int, Field(ge=4, le=4096)] = 128
+    """Length of the feature vector that the layer hands to its own head and to the fusion."""
+    dropout: Annotated[Float, Field(ge=0.0, lt=1.0)] = 0.0
+
+
+def _builtin_by_default(raw: Any) -> Any:
+    return {"type": "builtin", **raw} if isinstance(raw, Mapping) else raw
+
+
+Encoder = Annotated[
+    Annotated[BuiltinEncoder | PretrainedEncoder, Field(discriminator="type")], BeforeValidator(_builtin_by_default)
+]
+
+PRETRAINED_TYPES = ("image", "audio", "video", "text")
+"""Modality types that a model of `transformers` can encode."""
 
 BUILTIN_FOR = {
     "image": "cnn",
@@ -106,6 +134,8 @@ class ImageModality(_NamedModality):
     type: Literal["image"]
     column: ColumnName
     preprocess: ImagePreprocess = ImagePreprocess()
+    augment: ImageAugment = ImageAugment()
+    """How training batches are varied at random; nothing that is measured or predicted is."""
     encoder: Encoder = BuiltinEncoder()
 
 
@@ -115,7 +145,20 @@ class AudioModality(_NamedModality):
     type: Literal["audio"]
     column: ColumnName
     preprocess: AudioPreprocess = AudioPreprocess()
+    augment: AudioAugment = AudioAugment()
+    """How training batches are varied at random; nothing that is measured or predicted is."""
     encoder: Encoder = BuiltinEncoder()
+
+    @model_validator(mode="after")
+    def _masks_with_the_mean(self) -> AudioModality:
+        for field in ("time_masks", "frequency_masks"):
+            if getattr(self.augment, field) and self.preprocess.standardise == "none":
+                raise misplaced(
+                    "masks set values to 0, which is the mean only of standardised ones: set preprocess.standardise to "
+                    "'per_band' or 'global', or leave masks out",
+                    *("augment", field),
+                )
+        return self
 
 
 class VideoModality(_NamedModality):
@@ -149,6 +192,8 @@ class TimeseriesModality(_NamedModality):
     column: ColumnName
     shape: tuple[Positive | None, Positive]
     """`[steps, channels]`; `null` steps: as long as the longest training sample (shorter ones are zero-padded)."""
+    augment: TimeseriesAugment = TimeseriesAugment()
+    """How training batches are varied at random; nothing that is measured or predicted is."""
     encoder: Encoder = BuiltinEncoder()
 
 

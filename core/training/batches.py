@@ -11,7 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from core.data.dataset import PreparedData
+from core.models.seeding import derive
+from core.training.augment import Augmentation
 from core.training.distributed import ALONE, Ranks
+from core.training.prefetch import prefetched
 
 Rows = NDArray[np.int64]
 
@@ -67,25 +70,46 @@ class InOrder:
 
 
 class Batches:
-    """Cuts prepared data into batches on a device. The last batch of a pass may be smaller; no row is dropped."""
+    """Cuts prepared data into batches on a device. The last batch of a pass may be smaller; no row is dropped.
 
-    def __init__(self, data: PreparedData, device: torch.device, batch_size: int, ranks: Ranks = ALONE) -> None:
+    For a CUDA device a thread makes the next batch, in memory that is pinned, while the one before is computed with.
+    """
+
+    def __init__(
+        self,
+        data: PreparedData,
+        device: torch.device,
+        batch_size: int,
+        ranks: Ranks = ALONE,
+        augmentation: Augmentation | None = None,
+    ) -> None:
         self.ranks = ranks
+        self._augmentation = augmentation
         self._data = data
         self._device = device
         self._batch_size = batch_size
+        self._is_cuda = device.type == "cuda"
 
     def shuffled(self, rows: Rows, seed: int, done: int = 0) -> Iterator[Batch]:
         """One pass over `rows` in the order that `seed` gives, without its first `done` batches: none of their rows is
         decoded. Seed and number are the whole sampler state.
 
-        Every process gets its share of each batch.
+        Every process gets its share of each batch. These batches are for optimisation steps, and the only ones whose
+        inputs are augmented; what is measured is looked at `in_order`.
         """
+        return self._ahead(self._shuffled(rows, seed, done))
+
+    def _shuffled(self, rows: Rows, seed: int, done: int) -> Iterator[Batch]:
         order = np.random.default_rng(seed).permutation(rows)
         for start in range(done * self._batch_size, len(order), self._batch_size):
             whole = order[start : start + self._batch_size]
-            chosen = whole[self.ranks.share(len(whole))]
-            yield Batch(self._inputs(chosen), self._tensor(self._data.targets[chosen]), len(whole), self.ranks)
+            own = self.ranks.share(len(whole))
+            chosen = whole[own]
+            inputs = self._inputs(chosen)
+            if self._augmentation:
+                place = derive(seed, "augment", start // self._batch_size)
+                inputs = self._augmentation(inputs, seed=place, rows=len(whole), own=own)
+            yield Batch(inputs, self._tensor(self._data.targets[chosen]), len(whole), self.ranks)
 
     def per_pass(self, rows: Rows) -> int:
         """How many batches one pass over `rows` has."""
@@ -99,14 +123,14 @@ class Batches:
             yield from self.shuffled(rows, seed, skipped)
 
     def in_order(self, rows: Rows, donors: Mapping[str, Rows] | None = None) -> InOrder:
-        """One pass over `rows` as they stand, for measuring.
+        """One pass over `rows` as they stand and unaugmented, for measuring.
 
         A modality that `donors` names takes its inputs from those rows instead (as many as `rows`), and with them
         whether it is there at all.
         """
         places = self.ranks.places(len(rows))
         others = {name: given[places] for name, given in (donors or {}).items()}
-        return InOrder(self._in_order(rows[places], others), len(rows), self.ranks)
+        return InOrder(self._ahead(self._in_order(rows[places], others)), len(rows), self.ranks)
 
     def _in_order(self, rows: Rows, donors: Mapping[str, Rows]) -> Iterator[Batch]:
         for start in range(0, len(rows), MEASURE_BATCH):
@@ -117,11 +141,23 @@ class Batches:
                 inputs |= {entry: self._tensor(array) for entry, array in donated.items()}
             yield Batch(inputs, self._tensor(self._data.targets[chosen]))
 
+    def _ahead(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+        return prefetched(self._on_device(batches)) if self._is_cuda else batches
+
+    def _on_device(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+        # A thread of its own thinks that its device is the first: of several processes each would take memory there.
+        if self._device.index is not None:
+            torch.cuda.set_device(self._device)
+        yield from batches
+
     def _inputs(self, rows: Rows) -> dict[str, Tensor]:
         return {name: self._tensor(array) for name, array in self._data.batch(rows).items()}
 
     def _tensor(self, array: NDArray[np.float32] | NDArray[np.int64]) -> Tensor:
-        return torch.from_numpy(array).to(self._device)
+        tensor = torch.from_numpy(array)
+        if self._is_cuda:  # the copy is queued behind what the device still computes, and this process goes on
+            return tensor.pin_memory().to(self._device, non_blocking=True)
+        return tensor.to(self._device)
 
 
 def with_tick(batches: Iterator[Batch], tick: Callable[[int], None]) -> Iterator[Batch]:

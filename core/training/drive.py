@@ -7,11 +7,14 @@ import json
 import logging
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from core.data.dataset import prepare
+from core.data.feature_cache import FeatureCache
+from core.data.features import Featuriser
 from core.errors import DataError, GblendError, SpecError, TrainingError
 from core.events import (
     EpochCompleted,
@@ -23,6 +26,7 @@ from core.events import (
     SuperEpochWeights,
 )
 from core.events.messages import describe
+from core.models.pretrained import load_frozen
 from core.spec.recipe import RuntimeSpec
 from core.training import checkpoint, spread
 from core.training.distributed import DivergedError, Ranks
@@ -60,7 +64,10 @@ def drive(run_dir: Path, should_stop: Callable[[], bool]) -> int:
     try:
         device = _prepare_torch(request.spec.runtime, ranks)
         log.info("preparing the data; training on %s%s", device, "" if ranks.is_alone else f", {ranks.size} processes")
-        data = prepare(request.spec, request.roots)
+        cache = FeatureCache(request.features or run_dir / "features", request.features_bytes)
+        featuriser = Featuriser(load_frozen(device), cache, log.info)
+        loading = replace(request.loading, scratch=run_dir)
+        data = prepare(request.spec, request.roots, loading, featuriser)
         session = Session(request.spec, data, device, ranks, estimates_alone=request.head)
         if ranks.nodes > 1:
             _agree_on_the_task(session)

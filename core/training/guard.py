@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import stat
@@ -11,7 +10,7 @@ import threading
 from collections.abc import Callable
 from types import FrameType
 
-_PR_SET_PDEATHSIG = 1
+from core.processes import end_with_parent
 
 
 def die_with_parent() -> None:
@@ -21,8 +20,7 @@ def die_with_parent() -> None:
     """
     if not stat.S_ISFIFO(os.fstat(sys.stdin.fileno()).st_mode):
         return
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    end_with_parent()
     threading.Thread(target=_watch_input, name="parent-watch", daemon=True).start()
 
 

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from core.data.loading import FILE_SECONDS, MEMORY_BYTES, Loading
+from core.processes import cores
 from core.spec import JobSpec
 from core.training.nodes import Nodes
 
 _CHECKPOINT_SECONDS = 60.0
 """Where the file does not say it, as in the settings (`core.settings.EngineSettings`)."""
+
+_MOST_PROCESSES = 32
+"""Of those that decode, where the file does not say how many: each takes some 50 MB for itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +33,12 @@ class RunRequest:
     """The head whose estimate is all that it should make; `None`: the whole run."""
     nodes: Nodes | None = None
     """The machines that train it together; `None`: this one alone."""
+    features: Path | None = None
+    """Where features of frozen encoders are kept; `None`: in the run's own folder."""
+    features_bytes: int = 20 * 2**30
+    """How much of them."""
+    loading: Loading = field(default_factory=Loading)
+    """How data are loaded; changes no result."""
     estimates: tuple[Path, ...] = ()
     """The estimates of all heads, where other processes have made them (`core.training.spread`)."""
 
@@ -41,5 +53,20 @@ class RunRequest:
             checkpoint_seconds=float(raw.get("checkpoint_seconds", _CHECKPOINT_SECONDS)),
             head=raw.get("head"),
             nodes=Nodes.from_json(raw["nodes"]) if raw.get("nodes") else None,
+            features=Path(raw["features"]) if raw.get("features") else None,
+            features_bytes=int(raw.get("features_bytes", 20 * 2**30)),
+            loading=_loading(raw.get("loading", {})),
             estimates=tuple(Path(path) for path in raw.get("estimates", ())),
         )
+
+
+def _loading(raw: dict[str, Any]) -> Loading:
+    processes = raw.get("decode_processes")
+    if processes is None:
+        # As many trainings as torchrun has started here, each of which decodes for itself.
+        processes = min(max(1, cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))), _MOST_PROCESSES)
+    return Loading(
+        processes=processes,
+        file_seconds=float(raw.get("file_seconds", FILE_SECONDS)),
+        memory_bytes=int(raw.get("memory_bytes", MEMORY_BYTES)),
+    )

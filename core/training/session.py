@@ -26,6 +26,7 @@ from core.spec import (
     UnimodalBlending,
 )
 from core.spec.recipe import Estimator, ExactEstimator, OfflineBlending, TrajectoryEstimator
+from core.training.augment import Augmentation
 from core.training.batches import Batches, Rows
 from core.training.checkpoint import Checkpoint
 from core.training.counters import Counters
@@ -62,7 +63,7 @@ class Session:
         self.ranks = ranks
         self.estimates_alone = estimates_alone
         seen = data if estimates_alone in (None, FUSED) else data.of([estimates_alone])
-        self.batches = Batches(seen, device, spec.training.batch_size, ranks)
+        self.batches = Batches(seen, device, spec.training.batch_size, ranks, Augmentation.of(spec.dataset))
         self.joined: Joined | None = None
         """The estimate that other processes have made for this run, head by head."""
         self.objective: Objective = objective_for(data, spec.training.loss, device)

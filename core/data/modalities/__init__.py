@@ -17,6 +17,8 @@ import numpy as np
 from core.data.blobs import Blob
 from core.data.modalities import arrays, audio, image, tabular, text, video
 from core.data.modalities.base import Floats, ModalityInfo, Raw, Reading, State, presence_of
+from core.data.modalities.files import Decoded, DecodeFile, Files, Recipe
+from core.data.modalities.space import Space
 from core.data.problems import HINTS, SampleError
 from core.data.table import Rows, Table
 from core.errors import DataError, Issue
@@ -35,6 +37,7 @@ from core.spec.data import (
 __all__ = [
     "ModalityInfo",
     "State",
+    "decode_file",
     "decode_sample",
     "encode",
     "fit_modality",
@@ -50,24 +53,42 @@ _DECODERS: dict[str, Callable[[Path | bytes, State], Raw]] = {
     "video": video.decode_video_of,
 }
 
+_FILES: dict[str, DecodeFile] = {
+    "image": image.decode_file,
+    "audio": audio.decode_file,
+    "video": video.decode_file,
+}
+
 
 def is_media(modality: Modality) -> bool:
     """Whether its column holds paths of files."""
     return isinstance(modality, MediaModality)
 
 
-def read_modality(modality: Modality, table: Table, blobs: Sequence[Blob | None] = ()) -> Reading:
+def decode_file(blob: Blob, recipe: Recipe) -> Decoded:
+    """One media file, as the recipe of its modality says (`core.data.modalities.files`)."""
+    return _FILES[recipe["type"]](blob, recipe)
+
+
+def read_modality(
+    modality: Modality,
+    table: Table,
+    blobs: Sequence[Blob | None] = (),
+    files: Files | None = None,
+    space: Space | None = None,
+) -> Reading:
     """Decode every row. Media modalities take their files from `blobs` (None: known to be bad), others from the table.
 
-    Raises DataError `data.too_large` where the decoded values would not fit in memory.
+    `files`: who decodes, left out in this process; `space`: where what is decoded is kept, left out in memory. Raises
+    DataError `data.too_large` or `data.disk_full` where it does not fit there.
     """
     match modality:
         case ImageModality():
-            return image.read_images(blobs, modality.preprocess)
+            return image.read_images(blobs, modality.preprocess, files, space)
         case AudioModality():
-            return audio.read_sounds(blobs, modality.preprocess)
+            return audio.read_sounds(blobs, modality.preprocess, files, space)
         case VideoModality():
-            return video.read_videos(blobs, modality.preprocess)
+            return video.read_videos(blobs, modality.preprocess, files, space)
         case TabularModality():
             return tabular.read_tabular([(spec, table.columns[spec.name]) for spec in modality.columns])
         case TimeseriesModality():
@@ -138,7 +159,13 @@ def info_of(name: str, state: State) -> ModalityInfo:
             return ModalityInfo(name=name, kind="embedding", shape=(state["length"],))
 
 
-def decode_sample(preprocessing: Mapping[str, State], sample: Mapping[str, Any]) -> dict[str, Floats]:
+EncodeFrozen = Callable[[Any, State], Raw]
+"""One sample, and the state of a frozen encoder, to its features `[1, D]` (`core.data.features.Featuriser.encode`)."""
+
+
+def decode_sample(
+    preprocessing: Mapping[str, State], sample: Mapping[str, Any], frozen: EncodeFrozen | None = None
+) -> dict[str, Floats]:
     """One new sample as the model sees it: modality name -> float32 `[1, *shape]`.
 
     `preprocessing` is what `PreparedData.preprocessing` held. `sample` gives, for every modality, a Path or the bytes
@@ -148,6 +175,8 @@ def decode_sample(preprocessing: Mapping[str, State], sample: Mapping[str, Any])
     A modality that was masked in training (`missing: mask`) may be left out, or be None or empty, as long as there is
     another: it comes back as zeros. `presence_of(name)` -> float32 `[1]` says for each such modality whether it is
     there, 1, or not, 0; no other modality has that entry.
+
+    A modality with a frozen encoder needs `frozen`.
     """
     encoded: dict[str, Floats] = {}
     issues: list[Issue] = []
@@ -163,7 +192,8 @@ def decode_sample(preprocessing: Mapping[str, State], sample: Mapping[str, Any])
         try:
             if sample.get(name) is None:
                 raise SampleError("value.missing", "it is not given")
-            encoded[name] = encode(_raw_of(sample[name], state), state)
+            raw = _raw_of(sample[name], state) if "frozen" not in state else _features_of(sample[name], state, frozen)
+            encoded[name] = encode(raw, state)
         except SampleError as error:
             detail = f"modality {name!r}: {error.detail}"
             hint = _NOT_GIVEN if error.code == "value.missing" and nothing else HINTS[error.code]
@@ -177,6 +207,12 @@ def decode_sample(preprocessing: Mapping[str, State], sample: Mapping[str, Any])
 
 
 _NOT_GIVEN = 'give it, or train a model with "missing": "mask" for this modality, which answers without it, too'
+
+
+def _features_of(value: Any, state: State, frozen: EncodeFrozen | None) -> Raw:
+    if frozen is None:
+        raise ValueError("a modality has a frozen encoder: decode_sample() needs what computes its features")
+    return frozen(value, state["frozen"])
 
 
 def _is_nothing(value: Any, state: State) -> bool:

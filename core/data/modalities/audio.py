@@ -12,8 +12,9 @@ import struct
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,11 +27,12 @@ from core.data.modalities.base import (
     State,
     contiguous,
     guard_store,
-    hashed,
     moments,
     rows_at_once,
 )
+from core.data.modalities.files import Decoded, Files, InTurn, Recipe, decoded, numbered
 from core.data.modalities.logmel import SILENCE, LogMel
+from core.data.modalities.space import Shelf, Space
 from core.data.problems import RowProblem, SampleError
 from core.data.table import Rows
 from core.errors import Issue
@@ -52,29 +54,41 @@ _SILENT_RMS = 1e-6
 _UNKNOWN_LENGTH = 2**62
 
 
-def read_sounds(blobs: Sequence[Blob | None], preprocess: AudioPreprocess) -> Reading:
+def read_sounds(
+    blobs: Sequence[Blob | None], preprocess: AudioPreprocess, files: Files | None = None, space: Space | None = None
+) -> Reading:
     """Decode every file to its own `[mels, frames]`; `None` stands for rows known to be bad."""
     transform = LogMel.of(preprocess.sample_rate, preprocess.mels, preprocess.window_ms, preprocess.hop_ms)
+    recipe = {
+        "type": "audio",
+        "sample_rate": preprocess.sample_rate,
+        "max_seconds": preprocess.max_seconds,
+        "level": preprocess.level,
+        **{name: getattr(transform, name) for name in ("mels", "window", "hop", "n_fft")},
+    }
     reading = Reading(np.empty(len(blobs), dtype=object), digests=[b""] * len(blobs))
-    rates: Counter[int] = Counter()
-    stored = 0
-    for row, blob in enumerate(blobs):
-        if blob is None:
-            continue
-        try:
-            with open_blob(blob, MAX_FILE_BYTES) as file:
-                reading.digests[row] = hashed(file)
-                wave, rate = decode_sound(file, preprocess.sample_rate, preprocess.max_seconds)
-                wave = levelled(wave, preprocess.level)
-        except SampleError as error:
-            reading.problems.append(RowProblem.of(row, error))
-            continue
-        rates[rate] += 1
-        stored += transform.frames(len(wave)) * transform.mels * 4
-        guard_store(stored, "sounds", "set a smaller preprocess.max_seconds, fewer mels or a longer hop_ms")
-        reading.raw[row] = transform(wave)
-    reading.warnings.extend(rate_warnings(rates, preprocess.sample_rate))
+    rates = np.zeros(len(blobs), dtype=np.int64)
+    shelf = Shelf(space or Space(), "sounds", "set a smaller preprocess.max_seconds, fewer mels or a longer hop_ms")
+    for row, found in (files or InTurn(decode_file)).each(recipe, numbered(blobs)):
+        reading.digests[row] = found.digest
+        if found.error is not None:
+            reading.problems.append(RowProblem.of(row, found.error))
+        elif found.values is not None:
+            rates[row] = found.rate
+            reading.raw[row] = shelf.keep(found.values)
+    reading.problems.sort(key=lambda problem: problem.row)
+    reading.warnings.extend(rate_warnings(Counter(rates[rates > 0].tolist()), preprocess.sample_rate))
     return reading
+
+
+def decode_file(blob: Blob, recipe: Recipe) -> Decoded:
+    """One file of a data set, `[mels, frames]`, and the file's own samples a second."""
+
+    def spectrogram(file: BinaryIO) -> tuple[Raw, int]:
+        wave, rate = decode_sound(file, recipe["sample_rate"], recipe["max_seconds"])
+        return _transform_of(recipe)(levelled(wave, recipe["level"])), rate
+
+    return decoded(blob, MAX_FILE_BYTES, spectrogram)
 
 
 def decode_sound(file: IO[bytes], sample_rate: int, max_seconds: float) -> tuple[NDArray[np.float32], int]:
@@ -240,7 +254,13 @@ def _check_length_of_wav(file: IO[bytes]) -> None:
 
 
 def _transform_of(state: State) -> LogMel:
-    return LogMel(state["sample_rate"], state["mels"], state["window"], state["hop"], state["n_fft"])
+    return _transform(state["sample_rate"], state["mels"], state["window"], state["hop"], state["n_fft"])
+
+
+@lru_cache(maxsize=8)
+def _transform(sample_rate: int, mels: int, window: int, hop: int, n_fft: int) -> LogMel:
+    """Kept, as its filters are made once and every file needs them."""
+    return LogMel(sample_rate, mels, window, hop, n_fft)
 
 
 def rate_warnings(rates: Counter[int], sample_rate: int) -> list[Issue]:

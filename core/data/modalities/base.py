@@ -60,6 +60,8 @@ class Reading:
     """SHA-256 of each row's file; empty for modalities without files."""
     warnings: list[Issue] = field(default_factory=list)
     """Without a pointer; the caller knows the modality's."""
+    frozen: State | None = None
+    """Where `raw` holds the features of a frozen encoder: how a sample is read for it, and its digest."""
 
 
 def hashed(file: BinaryIO) -> bytes:

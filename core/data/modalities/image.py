@@ -23,12 +23,13 @@ from core.data.modalities.base import (
     Reading,
     State,
     contiguous,
-    guard_store,
-    hashed,
     moments,
     rows_at_once,
 )
-from core.data.problems import RowProblem, SampleError
+from core.data.modalities.files import Decoded, Files, InTurn, Recipe, decoded
+from core.data.modalities.pixels import PixelKind, read_pixels
+from core.data.modalities.space import Space
+from core.data.problems import SampleError
 from core.data.table import Rows
 from core.spec.data import ImagePreprocess
 
@@ -42,34 +43,20 @@ _GREY = ("1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L")
 _STEADY = "set preprocess.size"
 
 
-def read_images(blobs: Sequence[Blob | None], preprocess: ImagePreprocess) -> Reading:
+def read_images(
+    blobs: Sequence[Blob | None], preprocess: ImagePreprocess, files: Files | None = None, space: Space | None = None
+) -> Reading:
     """Decode every file into one `[rows, C, H, W]` array; `None` stands for rows known to be bad.
 
     The first image that can be decoded settles what the spec leaves open: the mode, and the size all others must have.
     """
-    reading = Reading(np.empty((len(blobs), 1, 1, 1), dtype=np.uint8), digests=[b""] * len(blobs))
-    mode = preprocess.mode
-    settled = False
-    for row, blob in enumerate(blobs):
-        if blob is None:
-            continue
-        try:
-            with open_blob(blob, MAX_FILE_BYTES) as file:
-                reading.digests[row] = hashed(file)
-                pixels = decode_image(file, mode=mode, size=preprocess.size)
-        except SampleError as error:
-            reading.problems.append(RowProblem.of(row, error))
-            continue
-        if not settled:
-            settled, mode = True, "grey" if len(pixels) == 1 else "rgb"
-            guard_store(len(blobs) * pixels.nbytes, "images", "set a smaller preprocess.size")
-            reading.raw = np.zeros((len(blobs), *pixels.shape), dtype=pixels.dtype)
-        if pixels.shape != reading.raw.shape[1:]:
-            detail = f"{_size(pixels.shape)} pixels; the first image has {_size(reading.raw.shape[1:])} ({_STEADY})"
-            reading.problems.append(RowProblem(row, "value.shape", detail))
-            continue
-        reading.raw[row] = pixels if pixels.dtype == reading.raw.dtype else _to_dtype(pixels, reading.raw.dtype)
-    return reading
+    recipe = {"type": "image", "mode": preprocess.mode, "size": preprocess.size}
+    return read_pixels(blobs, recipe, _KIND, files or InTurn(decode_file), space)
+
+
+def decode_file(blob: Blob, recipe: Recipe) -> Decoded:
+    """One file of a data set, `[C, H, W]`."""
+    return decoded(blob, MAX_FILE_BYTES, lambda file: (decode_image(file, mode=recipe["mode"], size=recipe["size"]), 0))
 
 
 def decode_image(file: IO[bytes], *, mode: str, size: Sequence[int] | None) -> Raw:
@@ -174,9 +161,12 @@ def _pixels(image: Any, mode: str, size: Sequence[int] | None) -> Raw:
     return np.ascontiguousarray(pixels)
 
 
-def _to_dtype(pixels: Raw, dtype: np.dtype[Any]) -> Raw:
-    return np.rint(pixels).astype(dtype) if dtype.kind == "u" else pixels.astype(dtype)
-
-
 def _size(shape: Sequence[int]) -> str:
     return f"{shape[1]} x {shape[2]}"
+
+
+def _other_shape(own: Sequence[int], first: Sequence[int]) -> str:
+    return f"{_size(own)} pixels; the first image has {_size(first)} ({_STEADY})"
+
+
+_KIND = PixelKind(plural="images", axes=3, smaller="set a smaller preprocess.size", other_shape=_other_shape)

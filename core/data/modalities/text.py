@@ -36,7 +36,7 @@ def read_texts(columns: Sequence[Column]) -> Reading:
     for row in range(rows):
         text = "\n".join(texts[row] for texts in cells if texts[row].strip())
         try:
-            raw[row] = _checked(text)
+            raw[row] = checked(text)
         except SampleError as error:
             problems.append(RowProblem.of(row, error))
     return Reading(raw, problems)
@@ -87,7 +87,7 @@ def text_of(value: Any) -> Raw:
     if not isinstance(cells, Sequence) or not all(isinstance(cell, str) for cell in cells):
         raise SampleError("value.dtype", "it is neither a text nor a list of texts")
     raw = np.empty(1, dtype=object)
-    raw[0] = _checked("\n".join(cell for cell in cells if cell.strip()))
+    raw[0] = checked("\n".join(cell for cell in cells if cell.strip()))
     return raw
 
 
@@ -96,7 +96,7 @@ def digest_of(text: str) -> bytes:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
 
 
-def _checked(text: str) -> str:
+def checked(text: str) -> str:
     if not text.strip():
         raise SampleError("value.missing", "there is no text")
     if len(text) > MAX_CHARACTERS:

@@ -12,10 +12,12 @@ from pathlib import Path
 import numpy as np
 
 from core.data.blobs import Blob, blob_of, open_blob
-from core.data.modalities.base import Raw, Reading, State, guard_store, hashed, moments, rows_at_once
+from core.data.modalities.base import Raw, Reading, State, moments, rows_at_once
 from core.data.modalities.clips import decode_clip
+from core.data.modalities.files import Decoded, Files, InTurn, Recipe, decoded
 from core.data.modalities.image import encode_images
-from core.data.problems import RowProblem, SampleError
+from core.data.modalities.pixels import PixelKind, read_pixels
+from core.data.modalities.space import Space
 from core.data.table import Rows
 from core.spec.data import VideoPreprocess
 
@@ -25,40 +27,27 @@ encode_videos = encode_images
 """`[n, frames, C, H, W]`: the channels' numbers are spread over what is before them as well."""
 
 
-def read_videos(blobs: Sequence[Blob | None], preprocess: VideoPreprocess) -> Reading:
+def read_videos(
+    blobs: Sequence[Blob | None], preprocess: VideoPreprocess, files: Files | None = None, space: Space | None = None
+) -> Reading:
     """Decode every file into one `[rows, frames, C, H, W]` array; `None` stands for rows known to be bad.
 
     The first clip that can be decoded settles what the spec leaves open: the mode, and the size all others must have.
     """
-    reading = Reading(np.empty((len(blobs), preprocess.frames, 1, 1, 1), dtype=np.uint8), digests=[b""] * len(blobs))
-    mode, settled = preprocess.mode, False
-    for row, blob in enumerate(blobs):
-        if blob is None:
-            continue
-        try:
-            with open_blob(blob, MAX_FILE_BYTES) as file:
-                reading.digests[row] = hashed(file)
-                pixels = decode_clip(
-                    file,
-                    frames=preprocess.frames,
-                    size=preprocess.size,
-                    mode=mode,
-                    max_seconds=preprocess.max_seconds,
-                )
-        except SampleError as error:
-            reading.problems.append(RowProblem.of(row, error))
-            continue
-        if not settled:
-            settled, mode = True, "grey" if pixels.shape[1] == 1 else "rgb"
-            guard_store(len(blobs) * pixels.nbytes, "videos", "set a smaller preprocess.size or fewer frames")
-            reading.raw = np.zeros((len(blobs), *pixels.shape), dtype=np.uint8)
-        if pixels.shape != reading.raw.shape[1:]:
-            first, own = reading.raw.shape[3:], pixels.shape[2:]
-            detail = f"{own[0]} x {own[1]} pixels; the first video has {first[0]} x {first[1]} (set preprocess.size)"
-            reading.problems.append(RowProblem(row, "value.shape", detail))
-            continue
-        reading.raw[row] = pixels
-    return reading
+    recipe = {
+        "type": "video",
+        "frames": preprocess.frames,
+        "size": preprocess.size,
+        "mode": preprocess.mode,
+        "max_seconds": preprocess.max_seconds,
+    }
+    return read_pixels(blobs, recipe, _KIND, files or InTurn(decode_file), space)
+
+
+def decode_file(blob: Blob, recipe: Recipe) -> Decoded:
+    """One file of a data set, `[frames, C, H, W]`."""
+    options = {name: recipe[name] for name in ("frames", "size", "mode", "max_seconds")}
+    return decoded(blob, MAX_FILE_BYTES, lambda file: (decode_clip(file, **options), 0))
 
 
 def decode_video_of(source: Path | bytes, state: State) -> Raw:
@@ -92,3 +81,12 @@ def _pixel_chunks(raw: Raw, rows: Rows) -> Iterator[Raw]:
     for start in range(0, len(rows), step):
         chunk = raw[rows[start : start + step]].astype(np.float64) / 255.0
         yield np.moveaxis(chunk, 2, -1).reshape(-1, chunk.shape[2])
+
+
+def _other_shape(own: Sequence[int], first: Sequence[int]) -> str:
+    return f"{own[2]} x {own[3]} pixels; the first video has {first[2]} x {first[3]} (set preprocess.size)"
+
+
+_KIND = PixelKind(
+    plural="videos", axes=4, smaller="set a smaller preprocess.size or fewer frames", other_shape=_other_shape
+)

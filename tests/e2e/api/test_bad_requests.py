@@ -91,6 +91,33 @@ def _changed(path: str, value: Any) -> dict[str, Any]:
             "#/dataset/modalities/0/missing",
             "did you mean 'mask'?",
         ),
+        (
+            "dataset/modalities/0",
+            {"name": "a", "type": "timeseries", "column": "height", "shape": [4, 1], "augment": {"jitter": 1.5}},
+            "spec.value",
+            "#/dataset/modalities/0/augment/jitter",
+            "Standard deviation of the noise that is added",
+        ),
+        (
+            "dataset/modalities/0",
+            {"name": "a", "type": "image", "column": "height", "augment": {"rotat": 10}},
+            "spec.unknown_field",
+            "#/dataset/modalities/0/augment/rotat",
+            "did you mean 'rotate'?",
+        ),
+        (
+            "dataset/modalities/0",
+            {
+                "name": "a",
+                "type": "audio",
+                "column": "height",
+                "preprocess": {"standardise": "none"},
+                "augment": {"time_masks": 1},
+            },
+            "spec.value",
+            "#/dataset/modalities/0/augment/time_masks",
+            None,
+        ),
         ("blending", {"strategy": "onlin"}, "spec.value", "#/blending/strategy", "did you mean 'online'?"),
         (
             "blending",

@@ -14,7 +14,7 @@ import torch
 from core.training.drive import EXIT_FAILED, EXIT_STOPPED
 from tests.integration.training.conftest import ROOT, alone, events, parameters, together
 from tests.servers import is_running, wait_until
-from tests.tiny import tiny_masked_spec, tiny_spec, tiny_task_spec
+from tests.tiny import tiny_augmented_spec, tiny_masked_spec, tiny_spec, tiny_task_spec
 
 SECONDS = 120.0
 ONLINE = {"strategy": "online", "super_epochs": {"first": 1, "later": 1}}
@@ -38,6 +38,10 @@ RUNS = {
     "regression": tiny_task_spec("regression", epochs=2),
     "masked, online, batches of one": tiny_masked_spec(
         ONLINE, epochs=2, training=SGD | {"batch_size": 1}, diagnostics={"forgetting": True}
+    ),
+    "augmented": tiny_augmented_spec(epochs=2, training=SGD | {"batch_size": 37}),
+    "augmented, masked, batches of one": tiny_augmented_spec(
+        ONLINE, masked=True, epochs=1, training=SGD | {"batch_size": 1}
     ),
     "masked, mmpareto": tiny_masked_spec({"strategy": "mmpareto"}, epochs=2, training=SGD),
 }

@@ -430,10 +430,11 @@ def test_the_fingerprint_is_the_same_for_the_same_data(roots: Roots, rows: Rows)
     assert of_clips(roots, rows).fingerprint == one.fingerprint
 
 
-def test_the_order_of_modalities_and_the_encoders_change_nothing(roots: Roots, rows: Rows) -> None:
+def test_the_order_of_modalities_encoders_and_augmentation_change_nothing(roots: Roots, rows: Rows) -> None:
     one = of_clips(roots, rows)
     modalities = [
-        {**modality, "encoder": {"type": "builtin", "features": 32}} for modality in reversed(clip_spec()["modalities"])
+        {**modality, "encoder": {"type": "builtin", "features": 32}, "augment": {"shift": 0.1}}
+        for modality in reversed(clip_spec()["modalities"])
     ]
     two = of_clips(roots, rows, modalities=modalities)
     assert two.fingerprint == one.fingerprint

@@ -13,7 +13,7 @@ import pytest
 from pydantic import BaseModel
 
 from core.data.problems import HINTS
-from core.spec.data import Modality, TargetType
+from core.spec.data import Modality, PretrainedEncoder, TargetType
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "data.md").read_text()
@@ -23,13 +23,13 @@ MODALITIES: dict[str, type[BaseModel]] = {
 }
 SECTIONS = dict(section.split("\n", 1) for section in re.split(r"^### ", PAGE, flags=re.MULTILINE)[1:])
 CODE = re.compile(
-    r"(?:audio|column|data|file|group|holdout|leak|loss|missing|modality|row|source|split|target|value)\.[a-z_]+"
+    r"(?:audio|column|data|encoder|file|group|holdout|leak|loss|missing|modality|row|source|split|target|value)\.[a-z_]+"
 )
-FILE_CODES = {"file.missing", "file.too_large", "file.truncated"}  # of `core.data.media` and `core.data.blobs`
+FILE_CODES = {"file.missing", "file.too_large", "file.truncated", "file.too_slow"}  # of whatever is a file
 MODULES = {
-    "image": (["image"], FILE_CODES),
+    "image": (["image", "pixels"], FILE_CODES),
     "audio": (["audio"], FILE_CODES),
-    "video": (["video", "clips", "containers"], FILE_CODES),
+    "video": (["video", "pixels", "clips", "containers"], FILE_CODES),
     "text": (["text"], set()),
     "tabular": (["tabular"], set()),
     "timeseries": (["arrays"], set()),
@@ -42,6 +42,11 @@ def codes_of(path: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and CODE.fullmatch(node.value):
             yield node.value
+
+
+def _modules() -> list[Path]:
+    """Those that say what is wrong with data."""
+    return [*(ROOT / "core" / "data").rglob("*.py"), ROOT / "core" / "models" / "pretrained.py"]
 
 
 def rows(text: str, heading: str) -> list[list[str]]:
@@ -79,6 +84,22 @@ def test_options_and_defaults(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", list(MODULES))
+def test_variations_and_defaults(kind: str) -> None:
+    augment = MODALITIES[kind].model_fields.get("augment")
+    if augment is None:
+        assert "| `augment` |" not in SECTIONS[kind]
+        return
+    model = augment.annotation
+    assert isinstance(model, type)
+    assert issubclass(model, BaseModel)
+    wanted = [(name, field.default) for name, field in model.model_fields.items()]
+    told: list[tuple[str, Any]] = [
+        (named(name), json.loads(named(default))) for name, default, _ in rows(SECTIONS[kind], "`augment`")
+    ]
+    assert told == wanted
+
+
+@pytest.mark.parametrize("kind", list(MODULES))
 def test_errors_of_a_type(kind: str) -> None:
     modules, more = MODULES[kind]
     folder = ROOT / "core" / "data" / "modalities"
@@ -87,7 +108,7 @@ def test_errors_of_a_type(kind: str) -> None:
 
 
 def test_every_code_is_on_one_of_the_two_pages() -> None:
-    codes = {code for path in (ROOT / "core" / "data").rglob("*.py") for code in codes_of(path)} | set(HINTS)
+    codes = {code for path in _modules() for code in codes_of(path)} | set(HINTS)
     codes -= {f"metadata.{kind}" for kind in ("csv", "tsv", "jsonl", "parquet")}
     assert sorted(code for code in codes if f"`{code}`" not in PAGE + SOURCES_PAGE) == []
 
@@ -98,8 +119,19 @@ def test_no_code_is_told_that_there_is_not() -> None:
         for page in (PAGE, SOURCES_PAGE)
         for match in re.finditer(r"^\| `([a-z]+\.[a-z_]+)` \|", page, re.M)
     }
-    codes = {code for path in (ROOT / "core" / "data").rglob("*.py") for code in codes_of(path)} | set(HINTS)
+    codes = {code for path in _modules() for code in codes_of(path)} | set(HINTS)
     assert sorted(told - codes) == []
+
+
+def test_options_of_frozen_encoders() -> None:
+    section = PAGE.split("\n## Frozen encoders\n")[1].split("\n## ")[0]
+    told = {named(name): named(default) for name, default, _ in rows(section, "option")}
+    wanted = {
+        name: "" if field.is_required() else json.dumps(field.default)
+        for name, field in PretrainedEncoder.model_fields.items()
+        if name != "type"
+    }
+    assert told == wanted
 
 
 def test_every_type_of_target() -> None:

@@ -20,6 +20,7 @@ from core.artifacts import ArtifactStore
 from core.errors import ArtifactError, NotFoundError
 from core.events import ArtifactWritten, encode
 from core.jobs.lease import Lease, StoredEstimate
+from core.settings import DataSettings
 from tests.integration.engine.samples import run
 from worker import embedded_transport
 from worker.journal import JournalTail
@@ -66,7 +67,9 @@ def test_a_line_that_is_no_entry_is_an_error(tmp_path: Path) -> None:
 def test_run_directories_name_earlier_ones_newest_first(tmp_path: Path) -> None:
     roots = {"data": tmp_path / "data"}
     for fence in (1, 2, 10):
-        directory = RunDirectory.create(tmp_path, _lease(fence), roots, checkpoint_seconds=7.5)
+        directory = RunDirectory.create(
+            tmp_path, _lease(fence), roots, checkpoint_seconds=7.5, loading=DataSettings(decode_processes=3)
+        )
     given = json.loads((directory.path / "spec.json").read_text())
     assert given == {
         "job_id": "job_1",
@@ -74,6 +77,7 @@ def test_run_directories_name_earlier_ones_newest_first(tmp_path: Path) -> None:
         "roots": {"data": str(tmp_path / "data")},
         "resume_from": [str(tmp_path / "job_1" / "2"), str(tmp_path / "job_1" / "1")],
         "checkpoint_seconds": 7.5,
+        "loading": {"decode_processes": 3, "file_seconds": 60.0, "memory_bytes": 2147483648},
     }
     assert directory.progress() is None
     assert directory.log_tail() == []

@@ -1,0 +1,138 @@
+"""Features on disk: a folder per model and way of reading, in it files of vectors with the digests of their samples.
+
+    <folder>/<key>/<name>.npy      float32 [n, D]
+    <folder>/<key>/<name>.json     {"samples": [hex digests], "sha256": of the .npy}; written after it
+
+A file appears whole under its name or not at all, and is trusted only if its checksum is right: a damaged one is
+removed, and its features are computed again. Several processes may read and write at once.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import io
+import json
+import logging
+import os
+import secrets
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from core.data.modalities.base import Floats
+
+log = logging.getLogger(__name__)
+
+
+class FeatureCache:
+    """The features of one machine. `most_bytes`: what is left after a write; the least recently used go first."""
+
+    def __init__(self, folder: Path, most_bytes: int) -> None:
+        self._folder = folder
+        self._most_bytes = most_bytes
+
+    def find(self, key: str, digests: Collection[bytes]) -> dict[bytes, Floats]:
+        """Those of the samples that are known, as float32 `[D]`."""
+        found: dict[bytes, Floats] = {}
+        for index in sorted((self._folder / key).glob("*.json")):
+            samples = self._samples(index)
+            places = {
+                digest: place for place, digest in enumerate(samples) if digest in digests and digest not in found
+            }
+            vectors = self._vectors(index) if places else None
+            if vectors is not None and len(vectors) == len(samples):
+                found |= {digest: np.array(vectors[place]) for digest, place in places.items()}
+        return found
+
+    @contextmanager
+    def computing(self, key: str) -> Iterator[None]:
+        """Of the processes of this machine one computes what belongs to a key; the others wait, and then find it."""
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            lock = (self._folder / f"{key}.lock").open("wb")
+        except OSError:  # read-only: everybody computes for himself
+            yield
+            return
+        with lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # the kernel lets it go when the process ends, however it ends
+            yield
+
+    def add(self, key: str, digests: Sequence[bytes], vectors: Floats) -> None:
+        """Keep these; where the disk is full or read-only they are not kept, which a log line says."""
+        folder = self._folder / key
+        content = io.BytesIO()
+        np.save(content, np.ascontiguousarray(vectors, dtype=np.float32), allow_pickle=False)
+        name = hashlib.sha256(b"".join(digests)).hexdigest()[:32]
+        told = {"samples": [digest.hex() for digest in digests], "sha256": _sha256(content.getvalue())}
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            _write(folder / f"{name}.npy", content.getvalue())
+            _write(folder / f"{name}.json", json.dumps(told).encode())
+            self._trim(keep=folder / f"{name}.json")
+        except OSError as error:
+            log.warning("features are not kept", extra={"error": str(error)})
+
+    def _samples(self, index: Path) -> list[bytes]:
+        try:
+            return [bytes.fromhex(digest) for digest in json.loads(index.read_text())["samples"]]
+        except (OSError, ValueError, KeyError, TypeError):
+            return []
+
+    def _vectors(self, index: Path) -> Floats | None:
+        path = index.with_suffix(".npy")
+        try:
+            content = path.read_bytes()
+            if _sha256(content) != json.loads(index.read_text())["sha256"]:
+                raise ValueError("its checksum is wrong")
+            vectors: Floats = np.load(io.BytesIO(content), allow_pickle=False)
+            os.utime(index)  # it is in use
+            return vectors
+        except FileNotFoundError:  # another process has made room meanwhile
+            return None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            log.warning("kept features are damaged, and are computed again", extra={"error": str(error)})
+            _remove(index)
+            return None
+
+    def _trim(self, keep: Path) -> None:
+        """Remove the files that were used longest ago, until the others fit."""
+        sizes: list[tuple[float, int, Path]] = []
+        for index in self._folder.glob("*/*.json"):
+            try:
+                status, vectors = index.stat(), index.with_suffix(".npy").stat()
+            except OSError:
+                continue
+            sizes.append((status.st_mtime, status.st_size + vectors.st_size, index))
+        total = sum(size for _, size, _ in sizes)
+        for _, size, index in sorted(sizes):
+            if total <= self._most_bytes:
+                return
+            if index != keep:
+                _remove(index)
+                total -= size
+
+
+def _remove(index: Path) -> None:
+    index.unlink(missing_ok=True)
+    index.with_suffix(".npy").unlink(missing_ok=True)
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Whole or not at all."""
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        with beside.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

@@ -1,0 +1,223 @@
+"""Frozen encoders run once: a sample's features are computed, kept on disk, and shared by whoever needs them again.
+
+A feature depends on the model's files, on how the sample is read, and on the sample's bytes: on nothing that a split, a
+seed, a strategy or a head decides. So a file of features is named by a digest of the first two, and holds those of many
+samples, each found by the digest of its bytes. What computes them is handed in: no torch here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from core.data.blobs import Blob, blob_of, open_blob
+from core.data.feature_cache import FeatureCache
+from core.data.modalities import arrays, audio, clips, image, text, video
+from core.data.modalities.base import Floats, Raw, Reading, State, guard_store, hashed
+from core.data.pretrained import PretrainedFiles
+from core.data.problems import RowProblem, SampleError
+from core.data.table import Rows, Table
+from core.errors import DataError, Issue
+from core.spec.data import AudioModality, Modality, TextModality, VideoModality
+from core.spec.job import canonical_json
+
+_BATCH = 32
+_VERSION = 1
+"""Of what lies between a sample and the model; another one computes other features."""
+
+
+class FrozenModel(Protocol):
+    """A model that turns samples into vectors."""
+
+    def features(self, samples: Sequence[Any]) -> Floats:
+        """`[n, D]`. Samples are texts, images `[3, H, W]` and clips `[frames, 3, H, W]` (0..255), or sounds `[n]`."""
+
+
+LoadModel = Callable[[PretrainedFiles, str, str], FrozenModel]
+"""Files, the modality's type, and a pointer for errors. Loading may take long: it happens where it is needed alone."""
+
+
+class Featuriser:
+    """Reads modalities whose encoders are frozen models."""
+
+    def __init__(self, load: LoadModel, cache: FeatureCache, told: Callable[[str], None] = lambda line: None) -> None:
+        """`told` is given a line for people now and then."""
+        self._load = load
+        self._cache = cache
+        self._told = told
+
+    def read(
+        self,
+        modality: Modality,
+        files: PretrainedFiles,
+        pointer: str,
+        table: Table,
+        blobs: Sequence[Blob | None] = (),
+    ) -> Reading:
+        """The features `[rows, D]` of every row.
+
+        Rows that are bad or absent are zeros. Raises DataError (`encoder.*`) where the model cannot be used.
+        """
+        how = how_to_read(modality, files)
+        samples = _texts(modality, table) if isinstance(modality, TextModality) else _files(blobs, how)
+        state = {**how, "digest": files.digest()}
+        key = hashlib.sha256(canonical_json({**state, "version": _VERSION})).hexdigest()
+        reading = Reading(np.zeros((len(samples.digests), 0), dtype=np.float32), samples.problems)
+        if not isinstance(modality, TextModality):
+            reading.digests = samples.digests
+        wanted = {digest: row for row, digest in reversed(list(enumerate(samples.digests))) if digest}
+        known = self._cache.find(key, wanted)
+        if len(known) < len(wanted):
+            with self._cache.computing(key):
+                known |= self._cache.find(key, wanted.keys() - known.keys())
+                bad = self._add(modality, files, pointer, key, wanted, samples, known)
+            found = [*samples.problems, *_of_all_rows(bad, samples.digests)]
+            reading.problems = sorted(found, key=lambda problem: problem.row)
+        width = next((len(vector) for vector in known.values()), 0)
+        guard_store(len(samples.digests) * width * 4, "features", "take a model with a smaller hidden size")
+        reading.raw = np.zeros((len(samples.digests), width), dtype=np.float32)
+        for row, digest in enumerate(samples.digests):
+            if digest in known:
+                reading.raw[row] = known[digest]
+        reading.frozen = state
+        return reading
+
+    def encode(self, value: Any, frozen: State, files: PretrainedFiles, pointer: str = "#") -> Floats:
+        """The features `[1, D]` of one new sample, a file (Path or bytes) or a text, by a model's saved state.
+
+        Raises SampleError, and DataError `encoder.changed` where the files are not those of the training.
+        """
+        if files.digest() != frozen["digest"]:
+            detail = "the files of a frozen encoder are not those that the model was trained with"
+            issue = Issue(code="encoder.changed", detail=detail, pointer=pointer, hint="put the old files back")
+            raise DataError(detail, code=issue.code, hint=issue.hint, issues=(issue,))
+        if frozen["kind"] == "text":
+            value = str(text.text_of(value)[0])
+        return self._load(files, frozen["kind"], pointer).features([decode_for(value, frozen)])
+
+    def _add(
+        self,
+        modality: Modality,
+        files: PretrainedFiles,
+        pointer: str,
+        key: str,
+        wanted: Mapping[bytes, int],
+        samples: _Samples,
+        known: dict[bytes, Floats],
+    ) -> list[RowProblem]:
+        """Compute what is not known yet, and keep it; the problems of samples that cannot be read."""
+        new = sorted(row for digest, row in wanted.items() if digest not in known)
+        if not new:
+            return []
+        self._told(f"features of {modality.name!r}: {len(new):,} of {len(wanted):,} samples to compute")
+        model = self._load(files, modality.type, pointer)
+        computed, bad = self._compute(model, modality.name, new, samples)
+        if computed:
+            self._cache.add(key, [samples.digests[row] for row in computed], np.stack(list(computed.values())))
+            known |= {samples.digests[row]: vector for row, vector in computed.items()}
+        return bad
+
+    def _compute(
+        self, model: FrozenModel, name: str, rows: Sequence[int], samples: _Samples
+    ) -> tuple[dict[int, Floats], list[RowProblem]]:
+        found: dict[int, Floats] = {}
+        bad: list[RowProblem] = []
+        for start in range(0, len(rows), _BATCH):
+            decoded: dict[int, Any] = {}
+            for row in rows[start : start + _BATCH]:
+                try:
+                    decoded[row] = samples.decode(row)
+                except SampleError as error:
+                    bad.append(RowProblem.of(row, error))
+            if decoded:
+                vectors = model.features(list(decoded.values()))
+                found |= dict(zip(decoded, vectors, strict=True))
+            done = min(start + _BATCH, len(rows))
+            if done == len(rows) or done % (20 * _BATCH) == 0:
+                self._told(f"features of {name!r}: {done:,} of {len(rows):,}")
+        return found, bad
+
+
+def fit_features(raw: Raw, train: Rows, frozen: State) -> State:
+    """Features are standardised on the training rows, as any embedding; the state says what made them."""
+    return {**arrays.fit_embedding(raw, train), "frozen": frozen}
+
+
+def how_to_read(modality: Modality, files: PretrainedFiles) -> State:
+    """What decides how a sample of the modality is read for its model, as JSON."""
+    how: State = {"kind": modality.type}
+    if isinstance(modality, AudioModality):
+        how |= {"sample_rate": files.sample_rate, "max_seconds": modality.preprocess.max_seconds}
+        how["level"] = modality.preprocess.level
+    elif isinstance(modality, VideoModality):
+        how |= {"frames": modality.preprocess.frames, "max_seconds": modality.preprocess.max_seconds}
+    return how
+
+
+def decode_for(value: Path | bytes | Blob | str, how: State) -> Any:
+    """One sample as a frozen model wants it; `value` is a text, or a file. Raises SampleError."""
+    if isinstance(value, str):
+        return text.checked(value)
+    kind = how["kind"]
+    blob = blob_of(value) if isinstance(value, Path | bytes) else value
+    if kind == "image":
+        with open_blob(blob, image.MAX_FILE_BYTES) as file:
+            return image.decode_image(file, mode="rgb", size=None)
+    if kind == "audio":
+        with open_blob(blob, audio.MAX_FILE_BYTES) as file:
+            wave, _ = audio.decode_sound(file, how["sample_rate"], how["max_seconds"])
+        return audio.levelled(wave, how["level"])
+    with open_blob(blob, video.MAX_FILE_BYTES) as file:
+        return clips.decode_clip(file, frames=how["frames"], size=None, mode="rgb", max_seconds=how["max_seconds"])
+
+
+class _Samples:
+    """The samples of one modality: a digest for each row (empty: none), and how to decode one."""
+
+    def __init__(self, digests: list[bytes], problems: list[RowProblem], decode: Callable[[int], Any]) -> None:
+        self.digests = digests
+        self.problems = problems
+        self.decode = decode
+
+
+def _texts(modality: TextModality, table: Table) -> _Samples:
+    reading = text.read_texts([table.columns[name] for name in modality.text_columns])
+    bad = {problem.row for problem in reading.problems}
+    digests = [
+        b"" if row in bad else hashlib.sha256(str(words).encode("utf-8", "surrogatepass")).digest()
+        for row, words in enumerate(reading.raw)
+    ]
+    return _Samples(digests, reading.problems, lambda row: str(reading.raw[row]))
+
+
+def _files(blobs: Sequence[Blob | None], how: State) -> _Samples:
+    limit = {"image": image.MAX_FILE_BYTES, "audio": audio.MAX_FILE_BYTES, "video": video.MAX_FILE_BYTES}[how["kind"]]
+    digests, problems = [b""] * len(blobs), []
+    for row, blob in enumerate(blobs):
+        if blob is None:
+            continue
+        try:
+            with open_blob(blob, limit) as file:
+                digests[row] = hashed(file)
+        except SampleError as error:
+            problems.append(RowProblem.of(row, error))
+
+    def decode(row: int) -> Raw:
+        blob = blobs[row]
+        assert blob is not None
+        decoded: Raw = decode_for(blob, how)
+        return decoded
+
+    return _Samples(digests, problems, decode)
+
+
+def _of_all_rows(bad: Sequence[RowProblem], digests: Sequence[bytes]) -> Iterator[RowProblem]:
+    """Rows with the same bytes share their problem: only the first of them was looked at."""
+    by_digest = {digests[problem.row]: problem for problem in bad}
+    for row, digest in enumerate(digests):
+        if digest and digest in by_digest:
+            yield RowProblem(row, by_digest[digest].code, by_digest[digest].detail)

@@ -1,0 +1,167 @@
+"""A folder of `transformers`: what must be in it, what must not, and the digest that names what it computes.
+
+No library is needed for this, so that a submission is told before any worker is. What is never read: pickled weights, a
+tokenizer's or a model's own code. A config that asks for code is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from core.data.uris import is_file, is_folder, resolve
+from core.errors import DataError, Issue, SpecError
+from core.spec.data import DatasetSpec, Modality, PretrainedEncoder
+
+CONFIG, TOKENIZER, PROCESSOR = "config.json", "tokenizer.json", "preprocessor_config.json"
+_NEEDED = {"text": TOKENIZER, "image": PROCESSOR, "video": PROCESSOR, "audio": PROCESSOR}
+"""What turns a sample into the model's input, by the type of modality."""
+_READ_TOO = ("tokenizer_config.json", "special_tokens_map.json", "video_preprocessor_config.json")
+_LARGEST_JSON = 64 * 2**20
+_LARGEST_HEADER = 100 * 2**20
+"""safetensors' own limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class PretrainedFiles:
+    """The files of one model."""
+
+    folder: Path
+    config: dict[str, Any]
+    processor: dict[str, Any]
+    """`preprocessor_config.json`; empty where there is none."""
+    files: tuple[Path, ...]
+    """All that decide what comes out: sorted by name."""
+
+    @property
+    def sample_rate(self) -> int:
+        """Hertz, that a model of sounds wants."""
+        return int(self.processor.get("sampling_rate", 16_000))
+
+    def digest(self) -> str:
+        """SHA-256 over names and bytes of `files`, in hex."""
+        digest = hashlib.sha256()
+        for path in self.files:
+            with path.open("rb") as file:
+                digest.update(f"{path.name} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+        return digest.hexdigest()
+
+
+def find_pretrained(
+    encoder: PretrainedEncoder, kind: str, roots: Mapping[str, Path], pointer: str = "#"
+) -> PretrainedFiles:
+    """The model's files, checked as far as can be without loading it; `kind` is the modality's type.
+
+    Raises SpecError (`source.forbidden`) and DataError (`encoder.*`), whose issue is at `pointer`.
+    """
+    folder = resolve(encoder.path, roots, pointer=pointer)
+    if not is_folder(folder):
+        raise _refused("encoder.not_found", f"there is no folder {encoder.path!r}", "is it below models://?", pointer)
+    config = _json(folder, CONFIG, roots, pointer)
+    if config is None:
+        raise _refused("encoder.not_found", f"{encoder.path!r} has no {CONFIG}", _SAVE, pointer)
+    if "auto_map" in config:
+        detail = f"{CONFIG} of {encoder.path!r} asks for code of its own"
+        raise _refused(
+            "encoder.remote_code", detail, "no model's own code is run here; take one that needs none", pointer
+        )
+    if not isinstance(config.get("model_type"), str):
+        raise _refused("encoder.malformed", f"{CONFIG} of {encoder.path!r} has no model_type", _SAVE, pointer)
+    processor = _json(folder, PROCESSOR, roots, pointer) or {}
+    needed = _NEEDED[kind]
+    if _below(folder, needed, roots, pointer) is None:
+        hint = "save the tokenizer as a fast one" if needed == TOKENIZER else "save the model's processor beside it"
+        raise _refused("encoder.not_found", f"{encoder.path!r} has no {needed}, which {kind} needs", hint, pointer)
+    weights = _weights(folder, encoder.path, roots, pointer)
+    others = (_below(folder, name, roots, pointer) for name in (CONFIG, needed, *_READ_TOO))
+    files = sorted({*weights, *(path for path in others if path is not None)}, key=lambda path: path.name)
+    return PretrainedFiles(folder, config, processor, tuple(files))
+
+
+def pretrained_issues(spec: DatasetSpec, roots: Mapping[str, Path], pointer: str) -> list[Issue]:
+    """What is wrong with the models that the modalities name. `pointer` is that of the data set."""
+    found: list[Issue] = []
+    for index, modality in enumerate(spec.modalities):
+        encoder = pretrained_of(modality)
+        if encoder is not None:
+            try:
+                find_pretrained(encoder, modality.type, roots, f"{pointer}/modalities/{index}/encoder/path")
+            except (SpecError, DataError) as error:
+                found += error.issues
+    return found
+
+
+def pretrained_of(modality: Modality) -> PretrainedEncoder | None:
+    """The modality's encoder, where it is a model of `transformers`."""
+    return modality.encoder if isinstance(modality.encoder, PretrainedEncoder) else None
+
+
+_SAVE = "it is a folder that save_pretrained(..., safe_serialization=True) wrote"
+
+
+def _weights(folder: Path, shown: str, roots: Mapping[str, Path], pointer: str) -> list[Path]:
+    there = sorted(os.listdir(folder))
+    names = [name for name in there if name.endswith(".safetensors")]
+    if not names:
+        pickled = any(name.endswith((".bin", ".pt", ".pth", ".ckpt")) for name in there)
+        detail = f"{shown!r} has no safetensors" + (", only pickled weights, which are never read" if pickled else "")
+        raise _refused("encoder.no_safetensors", detail, _SAVE, pointer)
+    found = []
+    for name in names:
+        path = _below(folder, name, roots, pointer)
+        if path is None or not _is_safetensors(path):
+            raise _refused("encoder.malformed", f"{name} of {shown!r} is no whole safetensors file", _SAVE, pointer)
+        found.append(path)
+    return found
+
+
+def _is_safetensors(path: Path) -> bool:
+    """Whether the header is one, and the file as long as it says."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if size < 8 or not 2 <= length <= min(_LARGEST_HEADER, size - 8):
+            return False
+        try:
+            header = json.loads(file.read(length))
+            ends = [tensor["data_offsets"][1] for name, tensor in header.items() if name != "__metadata__"]
+            return bool(8 + length + max(ends, default=0) == size)
+        except (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError):
+            return False
+
+
+def _json(folder: Path, name: str, roots: Mapping[str, Path], pointer: str) -> dict[str, Any] | None:
+    path = _below(folder, name, roots, pointer)
+    if path is None:
+        return None
+    try:
+        if path.stat().st_size > _LARGEST_JSON:
+            raise ValueError("it is too large")
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(found, dict):
+            return found
+    except (OSError, ValueError, RecursionError) as error:
+        raise _refused("encoder.malformed", f"{name} cannot be read: {str(error)[:100]}", _SAVE, pointer) from error
+    raise _refused("encoder.malformed", f"{name} holds no JSON object", _SAVE, pointer)
+
+
+def _below(folder: Path, name: str, roots: Mapping[str, Path], pointer: str) -> Path | None:
+    """The file of that name; None where there is none. A link must lead below a root."""
+    path = resolve(name, roots, base=folder, pointer=pointer)
+    return path if is_file(path) else None
+
+
+def _refused(code: str, detail: str, hint: str, pointer: str) -> DataError:
+    issue = Issue(code=code, detail=detail, hint=hint, pointer=pointer)
+    return DataError(detail, code=code, hint=hint, issues=(issue,))
+
+
+def at(error: DataError, pointer: str) -> DataError:
+    """The error with its issues at that pointer."""
+    error.issues = tuple(replace(issue, pointer=pointer) for issue in error.issues)
+    return error

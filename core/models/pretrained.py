@@ -1,0 +1,165 @@
+"""Frozen models of `transformers`, as what turns samples into vectors (`core.data.features`).
+
+Weights come from safetensors alone, nothing is looked up on a network, and no code of a model's own is run. A text is
+the mean of its last hidden states over its tokens, an image, a sound or a clip the mean over its patches or steps. Of a
+model with two towers (CLIP) the one that reads the modality counts, of an encoder and a decoder the encoder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from core.data.modalities.base import Floats
+from core.data.pretrained import TOKENIZER, PretrainedFiles
+from core.errors import DataError, Issue
+
+_LONGEST = 512
+"""Tokens of a text, where neither tokenizer nor model says how many it takes."""
+_TOWERS = {"text": "text_model", "image": "vision_model", "video": "vision_model", "audio": "audio_model"}
+
+
+class Frozen:
+    """One loaded model."""
+
+    def __init__(self, files: PretrainedFiles, kind: str, pointer: str, device: torch.device) -> None:
+        """Raises DataError `encoder.*`, with an issue at `pointer`, where the model cannot be used."""
+        self._kind = kind
+        self._device = device
+        self._files = files
+        self._model = _load(files, kind, pointer).to(device).eval()
+        self._prepare: Any = _tokenizer(files, pointer) if kind == "text" else _processor(files, kind, pointer)
+
+    @torch.no_grad()
+    def features(self, samples: Sequence[Any]) -> Floats:
+        """`[n, D]`; see `core.data.features.FrozenModel`."""
+        if self._kind == "text":
+            return self._of_texts(samples)
+        one_by_one = {"image": self._of_image, "audio": self._of_sound, "video": self._of_clip}[self._kind]
+        return np.stack([one_by_one(sample) for sample in samples])
+
+    def _of_texts(self, texts: Sequence[str]) -> Floats:
+        encoded = self._prepare.encode_batch(list(texts))
+        ids = torch.tensor([each.ids for each in encoded], device=self._device)
+        mask = torch.tensor([each.attention_mask for each in encoded], device=self._device)
+        hidden = self._model(input_ids=ids, attention_mask=mask).last_hidden_state
+        weights = mask.unsqueeze(-1).to(hidden.dtype)
+        return _numpy((hidden * weights).sum(1) / weights.sum(1).clamp(min=1.0))
+
+    def _of_image(self, pixels: Floats) -> Floats:
+        shown = np.ascontiguousarray(np.clip(np.asarray(pixels), 0, 255).astype(np.uint8).transpose(1, 2, 0))
+        inputs = self._prepare(images=shown, input_data_format="channels_last", return_tensors="pt")
+        return self._pooled({"pixel_values": inputs["pixel_values"]})
+
+    def _of_clip(self, frames: Floats) -> Floats:
+        shown = [np.ascontiguousarray(frame.transpose(1, 2, 0)) for frame in np.asarray(frames, dtype=np.uint8)]
+        if not hasattr(self._model.config, "num_frames"):  # a model of images: every frame by itself
+            inputs = self._prepare(images=shown, input_data_format="channels_last", return_tensors="pt")
+            hidden = self._model(pixel_values=inputs["pixel_values"].to(self._device)).last_hidden_state
+            return _numpy(_over_places(hidden).mean(0))
+        inputs = self._prepare(shown, input_data_format="channels_last", return_tensors="pt")
+        return self._pooled({"pixel_values": inputs["pixel_values"]})
+
+    def _of_sound(self, wave: Floats) -> Floats:
+        inputs = self._prepare(wave, sampling_rate=self._files.sample_rate, return_tensors="pt")
+        return self._pooled({name: inputs[name] for name in ("input_values", "input_features") if name in inputs})
+
+    def _pooled(self, inputs: dict[str, Tensor]) -> Floats:
+        hidden = self._model(**{name: value.to(self._device) for name, value in inputs.items()}).last_hidden_state
+        return _numpy(_over_places(hidden)[0])
+
+
+def load_frozen(device: torch.device) -> Any:
+    """What `core.data.features.Featuriser` loads models with."""
+
+    def load(files: PretrainedFiles, kind: str, pointer: str) -> Frozen:
+        return Frozen(files, kind, pointer, device)
+
+    return load
+
+
+def _load(files: PretrainedFiles, kind: str, pointer: str) -> nn.Module:
+    try:
+        import transformers
+    except ImportError as error:
+        hint = "pip install 'gblend[hf]', where the workers run"
+        raise _refused("data.missing_library", "transformers is not installed here", hint, pointer) from error
+    lines: Any = transformers.logging  # it has no types
+    lines.set_verbosity_error()
+    lines.disable_progress_bar()
+    try:
+        model, told = transformers.AutoModel.from_pretrained(
+            files.folder,
+            local_files_only=True,
+            trust_remote_code=False,
+            use_safetensors=True,
+            dtype=torch.float32,
+            output_loading_info=True,
+        )
+    except Exception as error:  # a config or weights that do not fit make the library raise anything
+        detail = (
+            f"the model cannot be loaded: {str(error).splitlines()[0][:200] if str(error) else type(error).__name__}"
+        )
+        raise _refused("encoder.unusable", detail, "does it load with transformers.AutoModel?", pointer) from error
+    tower = getattr(model, _TOWERS[kind], None)
+    if tower is None and getattr(model.config, "is_encoder_decoder", False):
+        tower = model.get_encoder()
+    chosen: nn.Module = model if tower is None else tower
+    missing = [name for name in told["missing_keys"] if "pooler" not in name]
+    if missing:
+        detail = f"the weights lack {len(missing)} tensors that the model has ({sorted(missing)[0]}, ...)"
+        raise _refused("encoder.unusable", detail, "what is not in the file would be random", pointer)
+    return chosen
+
+
+def _tokenizer(files: PretrainedFiles, pointer: str) -> Any:
+    from tokenizers import Tokenizer
+
+    try:
+        tokenizer = Tokenizer.from_file(str(files.folder / TOKENIZER))
+    except Exception as error:  # the library raises nothing more precise
+        detail = f"{TOKENIZER} cannot be read: {str(error)[:200]}"
+        raise _refused("encoder.unusable", detail, "save the tokenizer as a fast one", pointer) from error
+    longest = files.config.get("max_position_embeddings")
+    pad = files.config.get("pad_token_id")
+    # Positions of RoBERTa and its like begin behind the padding's.
+    beyond = (
+        int(pad) + 1
+        if files.config.get("model_type") in ("roberta", "xlm-roberta", "camembert", "mpnet") and pad
+        else 0
+    )
+    tokenizer.enable_truncation(
+        max_length=min(_LONGEST, int(longest) - beyond if isinstance(longest, int) else _LONGEST)
+    )
+    tokenizer.enable_padding(pad_id=int(pad) if isinstance(pad, int) else 0)
+    return tokenizer
+
+
+def _processor(files: PretrainedFiles, kind: str, pointer: str) -> Any:
+    import transformers
+
+    loader: Any = transformers.AutoFeatureExtractor if kind == "audio" else transformers.AutoImageProcessor
+    try:
+        return loader.from_pretrained(files.folder, local_files_only=True, trust_remote_code=False)
+    except Exception as error:  # as above
+        detail = f"the processor cannot be loaded: {str(error).splitlines()[0][:200] if str(error) else ''}"
+        raise _refused("encoder.unusable", detail, "does it load with transformers?", pointer) from error
+
+
+def _over_places(hidden: Tensor) -> Tensor:
+    """`[B, T, D]` or `[B, D, h, w]` -> `[B, D]`."""
+    return hidden.flatten(2).mean(2) if hidden.ndim == 4 else hidden.mean(1)
+
+
+def _numpy(values: Tensor) -> Floats:
+    found: Floats = values.float().cpu().numpy()
+    return found
+
+
+def _refused(code: str, detail: str, hint: str, pointer: str) -> DataError:
+    issue = Issue(code=code, detail=detail, hint=hint, pointer=pointer)
+    return DataError(detail, code=code, hint=hint, issues=(issue,))
