@@ -382,3 +382,18 @@ def test_json_arrays_are_read_when_they_are_asked_for(roots: Roots) -> None:
     column = source.read(["v"]).columns["v"]
     assert column.values[:3].tolist() == [[0.0, 0.5], [1.0, 0.5], [2.0, 0.5]]
     assert column.missing.tolist() == [False, False, False, True]
+
+
+def test_a_shard_that_goes_away_while_it_is_read(roots: Roots, monkeypatch: pytest.MonkeyPatch) -> None:
+    tar(roots["data"] / "t.tar", samples(0, 24))
+
+    def opened_and_gone(*arguments: Any, **options: Any) -> Source:
+        source = open_source(*arguments, **options)
+        (roots["data"] / "t.tar").unlink()
+        return source
+
+    monkeypatch.setattr("core.data.survey.open_source", opened_and_gone)
+    spec = job(shard_spec("data://t.tar"))
+    issue = only(check(spec.dataset, spec.holdout, roots), "source.unreadable")
+    assert (issue.pointer, issue.severity) == ("#/dataset/source/uri", "error")
+    assert str(roots["data"]) not in issue.detail
