@@ -187,6 +187,7 @@ def prepare(
                 if reading.digests
             },
             split={part: rows[indices] for part, indices in split.as_dict().items()},
+            frozen={name: reading.frozen["digest"] for name, reading in readings.items() if reading.frozen},
         ),
         warnings=tuple(issues),
         preprocessing=states,

@@ -21,15 +21,17 @@ def dataset_fingerprint(
     source_digest: str,
     media: Mapping[str, Sequence[bytes]],
     split: Mapping[str, Rows],
+    frozen: Mapping[str, str] | None = None,
 ) -> str:
     """`sha256:<hex>` over the canonical spec, the source's bytes, every media file's bytes and the split.
 
     Encoders are left out (they are the model's), and so is what training batches are varied by (`augment`); modalities
     are sorted by name. So neither another encoder or augmentation nor another order makes other data. Which rows lack a
     modality follows from the source's bytes. `seed` is the one that V was drawn with; `media` maps a modality to the
-    SHA-256 of its files in row order; `split` maps a part to its row numbers in the source.
+    SHA-256 of its files in row order; `split` maps a part to its row numbers in the source;
+    `frozen` a modality to the digest of the model that encodes it once and for all.
     """
-    told = {
+    told: dict[str, Any] = {
         "dataset": _canonical_spec(spec),
         "holdout": {**holdout.model_dump(mode="json"), "seed": seed},
         "source": source_digest,
@@ -39,6 +41,8 @@ def dataset_fingerprint(
             for part, rows in sorted(split.items())
         },
     }
+    if frozen:  # other files of a frozen encoder make other data
+        told["frozen"] = dict(sorted(frozen.items()))
     return f"sha256:{hashlib.sha256(canonical_json(told)).hexdigest()}"
 
 

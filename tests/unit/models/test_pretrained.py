@@ -233,11 +233,14 @@ def test_only_new_rows_are_computed(roots: Roots, tmp_path: Path) -> None:
 def test_another_model_has_features_of_its_own(roots: Roots, tmp_path: Path) -> None:
     counting = Counting()
     spec = job(texts(roots))
-    first = raw_features(prepare(spec, roots, featuriser=featuriser(tmp_path, counting)), "words")
+    first = prepare(spec, roots, featuriser=featuriser(tmp_path, counting))
+    again = prepare(spec, roots, featuriser=featuriser(tmp_path, counting))
     tiny_models.bert(roots["models"] / "bert", seed=1)
-    second = raw_features(prepare(spec, roots, featuriser=featuriser(tmp_path, counting)), "words")
+    second = prepare(spec, roots, featuriser=featuriser(tmp_path, counting))
     assert counting.seen == 12
-    assert np.abs(first - second).max() > 0.01
+    assert np.abs(raw_features(first, "words") - raw_features(second, "words")).max() > 0.01
+    assert first.fingerprint == again.fingerprint
+    assert first.fingerprint != second.fingerprint
 
 
 @pytest.mark.parametrize("damage", ["npy", "json", "cut"])
