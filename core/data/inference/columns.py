@@ -19,8 +19,8 @@ TARGETS = (
 SPLITS = ("split", "subset", "fold", "partition", "set", "phase")
 TESTS = ("is_test", "test", "is_train", "train")
 GROUPS = (
-    "speaker", "patient", "subject", "participant", "person", "user", "author", "group", "session", "recording",
-    "scene", "site", "hospital", "location", "device",
+    "speaker", "client", "patient", "subject", "participant", "person", "user", "author", "group", "session",
+    "recording", "scene", "site", "hospital", "location", "device",
 )  # fmt: skip
 IDS = ("id", "key", "uuid", "guid", "name", "index", "row", "file_name", "filename")
 COUNTERS = ("take", "trial", "repeat", "repetition", "run", "order", "position", "seq", "sequence_number", "line")
@@ -133,7 +133,8 @@ def target_of(columns: Sequence[Seen]) -> Seen | None:
         if named:
             return named[0]
     classes = [seen for seen in columns if _has_classes(seen) and not seen.is_prose and seen.plain not in GROUPS]
-    return classes[-1] if classes else None
+    complete = [seen for seen in classes if not seen.missing]  # a row without a label cannot be used
+    return next(reversed(complete or classes), None)
 
 
 def target_type(seen: Seen) -> str:
@@ -170,8 +171,8 @@ def groups_of(columns: Iterable[Seen]) -> list[Seen]:
 
 
 def is_id(seen: Seen) -> bool:
-    """Whether the column names the rows."""
-    named = seen.name.lower() in IDS or seen.name.lower().endswith("_id")
+    """Whether the column names the rows. Names of many words, as of people, tell something of their own."""
+    named = (seen.name.lower() in IDS and not seen.is_prose) or seen.name.lower().endswith("_id")
     return named and seen.is_unique and seen.header.kind in ("text", "number")
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from core.data.inference.bases import base_uri_of
 from core.data.inference.columns import (
     COUNTERS,
     GROUPS,
@@ -24,8 +25,14 @@ from core.data.inference.modalities import modalities_of
 from core.data.inference.places import Place, open_place
 from core.data.labels import in_order
 from core.data.sources.base import Source
+from core.data.sources.folder import FILE_NAME, ID
+from core.data.sources.shards import KEY
 from core.data.table import Table
+from core.data.uris import resolve
 from core.errors import Issue, SpecError
+from core.spec.sources import ManifestSource
+
+_NAMES_OF_FILES = {"folder": (ID, FILE_NAME), "webdataset": (KEY,)}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -62,19 +69,39 @@ def infer(uri: str, roots: Mapping[str, Path], *, target: str | None = None) -> 
         raise SpecError(detail, issues=(issue,))
     found = Inferred(dataset={"source": place.spec}, rows=place.source.rows, notes={"#/dataset/source": place.note})
     free = dict(by_name)
-    chosen = by_name[target] if target is not None else target_of(_candidates(columns))
+    if target is not None:
+        chosen: Seen | None = by_name[target]
+    elif len(place.targets) == 1:
+        chosen = by_name[place.targets[0]]
+    else:
+        chosen = target_of(_candidates([seen for seen in columns if not place.targets or seen.name in place.targets]))
     _use_target(found, chosen, free, asked=target is not None)
-    _use_id(found, place.source, free)
+    _use_id(found, place, free)
     _leave_out(found, chosen, free)
     _use_split(found, place, free)
     found.dataset["modalities"] = []
-    for modality, note in modalities_of(list(free.values()), place.source, roots, found.left_out):
+    for modality, note in modalities_of(
+        list(free.values()), _base_of(found, place, columns, roots), roots, found.left_out
+    ):
         found.notes[f"#/dataset/modalities/{len(found.dataset['modalities'])}"] = note
         found.dataset["modalities"].append(modality)
     if len(found.dataset["modalities"]) < 2:
         some = "one was found" if found.dataset["modalities"] else "none was found"
         found.missing.append(f"modalities: gblend blends two or more; {some}")
     return found
+
+
+def _base_of(found: Inferred, place: Place, columns: Sequence[Seen], roots: Mapping[str, Path]) -> Path:
+    """What paths are relative to."""
+    source = place.source
+    if place.spec["type"] == "manifest":
+        spec = ManifestSource.model_validate(found.dataset["source"])
+        uri = base_uri_of(spec, source.base, columns, roots, is_folder=place.split is not None)
+        if uri is not None:
+            found.dataset["source"] = {**found.dataset["source"], "base_uri": uri}
+            found.notes["#/dataset/source"] += "; paths are relative to base_uri"
+            return resolve(uri, roots)
+    return source.base
 
 
 def _columns(source: Source) -> list[Seen]:
@@ -106,9 +133,11 @@ def _use_target(found: Inferred, chosen: Seen | None, free: dict[str, Seen], *, 
     free.pop(chosen.name)
 
 
-def _use_id(found: Inferred, source: Source, free: dict[str, Seen]) -> None:
-    if source.id_column is not None:
-        free.pop(source.id_column, None)
+def _use_id(found: Inferred, place: Place, free: dict[str, Seen]) -> None:
+    if place.source.id_column is not None:
+        # Where each part is a folder (or shards) of its own, the joint id is another column than each part's.
+        for name in (place.source.id_column, *_NAMES_OF_FILES.get(place.spec["type"], ())):
+            free.pop(name, None)
         return
     ids = [seen for seen in free.values() if is_id(seen) and not seen.counts_rows]
     if ids:

@@ -13,7 +13,6 @@ from core.data.blobs import Blob
 from core.data.inference.columns import Seen
 from core.data.media import locate_files
 from core.data.media_headers import Headers, read_headers
-from core.data.sources import Source
 from core.data.sources.folder import kind_of_file
 from core.spec.data import AudioModality, ImageModality, VideoModality
 
@@ -33,17 +32,20 @@ _MEDIA: dict[str, type[ImageModality | AudioModality | VideoModality]] = {
 
 
 def modalities_of(
-    columns: Sequence[Seen], source: Source, roots: Mapping[str, Path], left_out: dict[str, str]
+    columns: Sequence[Seen], base: Path, roots: Mapping[str, Path], left_out: dict[str, str]
 ) -> Iterator[Found]:
-    """Each modality as JSON, and why; `left_out` takes the columns that are none, with the reason."""
+    """Each modality as JSON, and why; `left_out` takes the columns that are none, with the reason.
+
+    Paths are relative to `base`.
+    """
     names: set[str] = set()
     prose: list[Seen] = []
     table: list[dict[str, str]] = []
     for seen in columns:
         if seen.header.kind == "array":
             found = _array(seen)
-        elif seen.header.kind in ("file", "text") and (kind := _media_kind(seen)):
-            found = _media(seen, kind, source, roots)
+        elif seen.header.kind in ("file", "text") and (kind := media_kind(seen)):
+            found = _media(seen, kind, base, roots)
         elif seen.is_prose:
             prose.append(seen)
             continue
@@ -59,13 +61,19 @@ def modalities_of(
         else:
             yield {"name": _name(seen.name, names), **found[0]}, found[1]
     if prose:
-        words = np.mean([seen.words for seen in prose])
-        which = {"column": prose[0].name} if len(prose) == 1 else {"columns": [seen.name for seen in prose]}
-        name = _name(prose[0].name if len(prose) == 1 else "text", names)
-        yield {"name": name, "type": "text", **which}, f"{words:.0f} words on average"
+        yield _prose(prose, names)
     if table:
         kinds = [f"{sum(c['type'] == kind for c in table)} {kind}" for kind in ("number", "category")]
         yield {"name": _name("table", names), "type": "tabular", "columns": table}, f"columns: {', '.join(kinds)}"
+
+
+def _prose(columns: Sequence[Seen], names: set[str]) -> Found:
+    words = np.mean([seen.words for seen in columns])
+    several = len(columns) > 1
+    found: dict[str, Any] = {"name": _name("text" if several else columns[0].name, names), "type": "text"}
+    found |= {"columns": [seen.name for seen in columns]} if several else {"column": columns[0].name}
+    gone = np.all([seen.column.missing for seen in columns if seen.column is not None], axis=0)
+    return _masked(found, f"{words:.0f} words on average", int(gone.sum()))
 
 
 def _name(column: str, taken: set[str]) -> str:
@@ -95,7 +103,7 @@ def _array(seen: Seen) -> Found | str:
     return f"an array with {len(shape)} axes per row"
 
 
-def _media_kind(seen: Seen) -> str | None:
+def media_kind(seen: Seen) -> str | None:
     """Which media a column's paths (or the name of a folder's column) are; None where it holds no paths."""
     if seen.header.kind == "file":
         return seen.name.lower() if seen.name.lower() in _MEDIA else _kind_of_blobs(seen)
@@ -114,11 +122,11 @@ def _kind_of_blobs(seen: Seen) -> str | None:
     return None
 
 
-def _media(seen: Seen, kind: str, source: Source, roots: Mapping[str, Path]) -> Found | str:
+def _media(seen: Seen, kind: str, base: Path, roots: Mapping[str, Path]) -> Found | str:
     modality = _MEDIA[kind].model_validate({"type": kind, "name": "guess", "column": seen.name})
     blobs: list[Blob | None] = []
     if seen.column is not None:
-        blobs = locate_files(seen.column.cells(), source.base, roots, most=_FILES).blobs
+        blobs = locate_files(seen.column.cells(), base, roots, most=_FILES).blobs
     headers = read_headers(modality, [blob for blob in blobs if blob is not None], most=_FILES)
     readable = headers.looked_at - len(headers.problems)
     if not readable:
@@ -133,10 +141,12 @@ def _media(seen: Seen, kind: str, source: Source, roots: Mapping[str, Path]) -> 
         preprocess, note = {"size": [_LARGEST_SIDE, _LARGEST_SIDE]}, ""
     if preprocess:
         found["preprocess"] = preprocess
-    if seen.missing:
-        found["missing"] = "mask"
-        note += f"; {seen.missing:,} rows have none"
-    return found, f"{formats} files{note}"
+    return _masked(found, f"{formats} files{note}", seen.missing)
+
+
+def _masked(found: dict[str, Any], note: str, gone: int) -> Found:
+    """The same; where `gone` rows lack the modality, they may."""
+    return ({**found, "missing": "mask"}, f"{note}; {gone:,} rows have none") if gone else (found, note)
 
 
 def _of_images(headers: Headers) -> tuple[dict[str, Any], str]:

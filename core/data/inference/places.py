@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from core.data.inference.columns import PARTS, TARGETS
 from core.data.sources import Limits, Source, open_source
-from core.data.sources.folder import METADATA
+from core.data.sources.folder import METADATA, kind_of_file
 from core.data.sources.hf_disk import DICT, STATE
 from core.data.uris import is_file, is_folder, resolve
-from core.errors import GblendError
+from core.errors import GblendError, Issue
 from core.spec.sources import ArraysSource, FolderSource, HfDiskSource, ManifestSource, WebDatasetSource
 from core.spec.sources import Source as SourceSpec
 from core.spec.split import FilesSplit
 
 _TABLES = (".csv", ".tsv", ".tab", ".jsonl", ".ndjson", ".parquet", ".pq")
 _ARRAYS = (".npz", ".safetensors")
+_NUMBER = re.compile(r"[-+]?[0-9]*\.?[0-9]+([eE][-+]?[0-9]+)?")
 _LOOKED_AT = 500
 _SECONDS = 10.0
 _LIMITS = Limits(array_bytes=512 * 2**20)
@@ -35,22 +38,30 @@ class Place:
     split: dict[str, Any] | None
     """Where each part is a file of its own."""
     note: str
+    targets: tuple[str, ...] = ()
+    """Columns that train has and test lacks: what is to be predicted of it is among them."""
 
 
 def open_place(uri: str, roots: Mapping[str, Path]) -> Place:
     """Raises SpecError `source.forbidden` and DataError, with the pointer `#/uri`."""
     path = resolve(uri, roots, pointer="#/uri")
     spec, note, split = _source_of(uri, path)
-    limits = replace(_LIMITS, deadline=time.monotonic() + _SECONDS)
     try:
-        first = open_source(spec, roots, wanted=(), limits=limits, split=split, pointer="#", split_pointer="#")
-        # Text manifests keep the columns that are wanted alone, and only the header says which there are.
-        source = open_source(
-            spec, roots, wanted=set(first.headers), limits=limits, split=split, pointer="#", split_pointer="#"
-        )
+        source = _open(spec, split, roots)
+        targets: tuple[str, ...] = ()
+        if isinstance(spec, ManifestSource) and split is not None:
+            targets = _only_in_train(spec, split, source, roots)
+        if targets and split is not None:
+            spec, note = ManifestSource(uri=_below(uri) + split.train), f"the table {split.train}; {split.test} has no "
+            note += f"column {', '.join(map(repr, targets[:5]))}, so that nothing can be measured with it"
+            split = None
+            source = _open(spec, split, roots)
     except GblendError as error:
-        error.issues = tuple(replace(issue, pointer="#/uri") for issue in error.issues)
+        error.issues = tuple(_pointed(issue) for issue in error.issues)
         raise
+    if isinstance(spec, ManifestSource) and _looks_like_a_row(source.headers):
+        shown = ", ".join(list(source.headers)[:3])
+        note += f"; its header looks like a row of values ({shown}): if it is one, write the columns' names above it"
     written = spec.model_dump(mode="json", exclude_defaults=True)
     files = None if split is None else split.model_dump(mode="json", exclude_defaults=True)
     return Place(
@@ -58,7 +69,51 @@ def open_place(uri: str, roots: Mapping[str, Path]) -> Place:
         {"type": spec.type, **written},
         None if files is None else {"method": "files", **files},
         f"{source.rows:,} rows; {note}",
+        targets,
     )
+
+
+def _open(
+    spec: SourceSpec, split: FilesSplit | None, roots: Mapping[str, Path], wanted: Collection[str] | None = None
+) -> Source:
+    """With all columns, or those that are `wanted`. Text manifests keep the columns that are asked for alone, and only
+    their headers say which there are: such are opened twice."""
+    limits = replace(_LIMITS, deadline=time.monotonic() + _SECONDS)
+
+    def opened(names: Collection[str]) -> Source:
+        return open_source(spec, roots, wanted=names, limits=limits, split=split, pointer="#", split_pointer="#")
+
+    return opened(set(opened(()).headers) if wanted is None else wanted)
+
+
+def _only_in_train(spec: ManifestSource, split: FilesSplit, both: Source, roots: Mapping[str, Path]) -> tuple[str, ...]:
+    """Columns of train that test lacks, where test has no column of its own and neither has anything called a target:
+    the labels of a competition are kept from who takes part."""
+    if any(name.lower() in TARGETS for name in both.headers):
+        return ()
+    train, test = (
+        _open(ManifestSource(uri=_below(spec.uri) + name), None, roots, wanted=()).headers
+        for name in (split.train, split.test)
+    )
+    return tuple(name for name in train if name not in test) if set(test) < set(train) else ()
+
+
+def _looks_like_a_row(names: Collection[str]) -> bool:
+    """Whether most columns are called like measured numbers (columns may well be called 0, 1, 2, ...)."""
+    numbers = [name for name in names if _NUMBER.fullmatch(name.strip())]
+    return len(numbers) > 0.5 * len(names) and any(mark in name for name in numbers for mark in ".-")
+
+
+def _pointed(issue: Issue) -> Issue:
+    """An issue of the source as one of the URI, which is all that a guess is asked with."""
+    hint = issue.hint
+    if issue.code == "source.format" and "extension" in issue.detail:
+        hint = f"give it one of the extensions {', '.join((*_TABLES, *_ARRAYS))}, .tar, or name a folder"
+    return replace(issue, pointer="#/uri", hint=hint)
+
+
+def _below(uri: str) -> str:
+    return uri if uri.endswith("/") else f"{uri}/"
 
 
 def _source_of(uri: str, path: Path) -> tuple[SourceSpec, str, FilesSplit | None]:
@@ -73,13 +128,12 @@ def _source_of(uri: str, path: Path) -> tuple[SourceSpec, str, FilesSplit | None
 
 def _folder(uri: str, path: Path) -> tuple[SourceSpec, str, FilesSplit | None]:
     names = sorted(entry.name for entry in path.iterdir() if not entry.name.startswith("."))
-    below = uri if uri.endswith("/") else f"{uri}/"
     if STATE in names:
         return HfDiskSource(type="hf_disk", uri=uri), "a saved Hugging Face data set", None
     if DICT in names:
         parts = _split_of([entry.name for entry in path.iterdir() if is_file(entry / STATE)])
         if parts is not None:
-            return HfDiskSource(type="hf_disk", uri=uri), f"saved data sets {', '.join(_names_of(parts))}", parts
+            return HfDiskSource(type="hf_disk", uri=uri), f"saved data sets {_told(parts)}", parts
     if any(name in METADATA for name in names):
         return FolderSource(type="folder", uri=uri), "a folder with metadata", None
     if any(name.endswith(".tar") for name in names):
@@ -87,36 +141,81 @@ def _folder(uri: str, path: Path) -> tuple[SourceSpec, str, FilesSplit | None]:
     tables = [name for name in names if Path(name).suffix.lower() in _TABLES]
     files = _split_of(tables)
     if files is not None:
-        return ManifestSource(uri=uri), f"tables {', '.join(_names_of(files))}", files
+        return ManifestSource(uri=uri), f"tables {_told(files)}", files
     # Of several tables the one called manifest, as most people call it.
     tables = [name for name in tables if Path(name).stem.lower() == "manifest"] or tables
     if tables:
-        return ManifestSource(uri=below + tables[0]), f"the table {tables[0]} of the folder", None
+        return ManifestSource(uri=_below(uri) + tables[0]), f"the table {tables[0]} of the folder", None
     arrays = [name for name in names if Path(name).suffix.lower() in _ARRAYS]
     if len(arrays) == 1:
-        return ArraysSource(type="arrays", uri=below + arrays[0]), "arrays", None
+        return ArraysSource(type="arrays", uri=_below(uri) + arrays[0]), "arrays", None
+    parts = _split_of([folder.name for folder in _folders(path)])
+    if parts is not None:
+        if any(entry.suffix == ".tar" for entry in (path / parts.train).iterdir()):
+            return WebDatasetSource(type="webdataset", uri=uri), f"tar shards in {_told(parts)}", parts
+        modal = _is_per_modality(path / parts.train)
+        source = FolderSource(type="folder", uri=uri, layout="modalities") if modal else _classes(uri)
+        return source, f"folders {_told(parts)}" + (", in each a folder per modality" if modal else ""), parts
     if _is_per_modality(path):
         return FolderSource(type="folder", uri=uri, layout="modalities"), "a folder per modality", None
-    return FolderSource(type="folder", uri=uri), "class folders", None
+    return _classes(uri), "class folders", None
 
 
-def _split_of(tables: Sequence[str]) -> FilesSplit | None:
-    """Train and test (and validation) as tables, or folders, of their own."""
-    stems = {Path(name).stem.lower(): name for name in tables}
-    validation = next((stems[stem] for stem in ("validation", "valid", "val", "dev") if stem in stems), None)
-    if "train" in stems and "test" in stems:
-        return FilesSplit(method="files", train=stems["train"], validation=validation, test=stems["test"])
-    return None
+def _classes(uri: str) -> FolderSource:
+    return FolderSource(type="folder", uri=uri)
 
 
-def _names_of(files: FilesSplit) -> list[str]:
-    return [name for name in (files.train, files.validation, files.test) if name is not None]
+def _split_of(names: Sequence[str]) -> FilesSplit | None:
+    """Train and test (and validation) as tables, or folders, of their own; without a test, validation is one."""
+    stems = {Path(name).stem.lower(): name for name in names}
+    train, validation, test = (
+        next((stems[stem] for stem in PARTS[part] if stem in stems), None) for part in ("train", "validation", "test")
+    )
+    if test is None:
+        validation, test = None, validation
+    if train is None or test is None:
+        return None
+    return FilesSplit(method="files", train=train, validation=validation, test=test)
+
+
+def _told(files: FilesSplit) -> str:
+    names = ", ".join(name for name in (files.train, files.validation, files.test) if name is not None)
+    tests = Path(files.test).stem.lower() in PARTS["test"]
+    return names if tests else f"{names} (in place of a test, which there is not)"
+
+
+def _folders(path: Path) -> list[Path]:
+    return sorted(
+        entry
+        for entry in path.iterdir()
+        if not entry.name.startswith(".") and not entry.is_symlink() and entry.is_dir()
+    )
 
 
 def _is_per_modality(path: Path) -> bool:
-    """Whether sub-folders hold files of the same stems: joined by them rather than told apart."""
-    folders = [entry for entry in path.iterdir() if entry.is_dir() and not entry.is_symlink()]
-    stems = [
-        {entry.stem for entry in islice(folder.rglob("*"), _LOOKED_AT) if entry.is_file()} for folder in folders[:2]
-    ]
-    return len(stems) == 2 and len(stems[0] & stems[1]) > 0.5 * max(1, min(map(len, stems)))
+    """Whether sub-folders hold files of the same stems, to be joined by them, rather than classes.
+
+    Classes may number their files alike. They are classes where one folder has two files of one stem, and where all
+    files are of one kind with no folders below: as modalities these would have no label.
+    """
+    folders = _folders(path)[:2]
+    if len(folders) < 2:
+        return False
+    first, second = (_some_files(folder) for folder in folders)
+    if (
+        not first
+        or not second
+        or any(len({name.with_suffix("") for name in some}) < len(some) for some in (first, second))
+    ):
+        return False
+    kinds = {kind_of_file(name.name) for name in (*first, *second)}
+    if len(kinds) == 1 and all(len(name.parts) == 1 for name in (*first, *second)):
+        return False
+    suffixes = {name.suffix for name in second}
+    shared = sum(any(is_file(folders[1] / name.with_suffix(suffix)) for suffix in suffixes) for name in first)
+    return shared > 0.5 * min(len(first), len(second))
+
+
+def _some_files(folder: Path) -> list[Path]:
+    """Below the folder, relative to it."""
+    return [each.relative_to(folder) for each in islice(folder.rglob("*"), _LOOKED_AT) if each.is_file()]

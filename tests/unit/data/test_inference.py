@@ -335,6 +335,181 @@ def test_names_of_modalities_are_names(roots: Roots) -> None:
     assert is_a_spec(found, roots)
 
 
+# layouts that people have
+
+
+def put(roots: Roots, *files: tuple[str, bytes]) -> None:
+    for name, content in files:
+        place = roots["data"] / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(content)
+
+
+def pairs(i: int, stem: str) -> tuple[tuple[str, bytes], tuple[str, bytes]]:
+    return (f"{stem}.png", grey(i)), (f"{stem}.wav", wav(tone(300 + i)))
+
+
+def test_class_folders_that_number_their_files_alike(roots: Roots) -> None:
+    for name in ("cat", "dog"):
+        for i in range(20):
+            put(roots, *pairs(i, f"pets/{name}/{i:03d}"))
+    found = infer("data://pets", roots)
+    assert found.dataset["source"] == {"type": "folder", "uri": "data://pets"}
+    assert found.dataset["target"] == {"column": "label", "type": "binary"}
+    assert is_a_spec(found, roots)
+
+
+def test_class_folders_of_one_kind_are_no_modalities(roots: Roots) -> None:
+    for name in ("cat", "dog"):
+        for i in range(20):
+            put(roots, (f"pets/{name}/{i:03d}.png", grey(i)))
+    found = infer("data://pets", roots)
+    assert found.dataset["target"] == {"column": "label", "type": "binary"}
+    assert [each["column"] for each in found.dataset["modalities"]] == ["image"]
+
+
+def test_two_modalities_of_one_kind_with_class_folders_below(roots: Roots) -> None:
+    for name in ("cat", "dog"):
+        for i in range(20):
+            put(roots, (f"takes/rgb/{name}/{i}.png", grey(i)), (f"takes/depth/{name}/{i}.png", grey(i + 50)))
+    found = infer("data://takes", roots)
+    assert found.dataset["source"]["layout"] == "modalities"
+    assert [each["name"] for each in found.dataset["modalities"]] == ["depth", "rgb"]
+    assert is_a_spec(found, roots)
+
+
+@pytest.mark.parametrize(
+    ("folders", "split"),
+    [
+        (("train", "test"), {"train": "train", "test": "test"}),
+        (("training", "val", "test"), {"train": "training", "validation": "val", "test": "test"}),
+        (("train", "val"), {"train": "train", "test": "val"}),
+    ],
+)
+def test_class_folders_in_folders_of_parts(roots: Roots, folders: tuple[str, ...], split: dict[str, str]) -> None:
+    for place, part in enumerate(folders):
+        for name in ("cat", "dog"):
+            for i in range(20):
+                put(roots, *pairs(i + 60 * place, f"pets/{part}/{name}/{i:03d}"))
+    found = infer("data://pets", roots)
+    assert found.dataset["source"] == {"type": "folder", "uri": "data://pets"}
+    assert found.dataset["split"] == {"method": "files", **split}
+    assert is_a_spec(found, roots)
+
+
+def test_modalities_in_folders_of_parts(roots: Roots) -> None:
+    for part in ("train", "test"):
+        for i in range(20):
+            name = f"{'ab'[i % 2]}/{i}"
+            put(roots, (f"t/{part}/rgb/{name}.png", grey(i)), (f"t/{part}/mic/{name}.wav", wav(tone(300 + i))))
+    found = infer("data://t", roots)
+    assert found.dataset["source"] == {"type": "folder", "uri": "data://t", "layout": "modalities"}
+    assert found.dataset["split"] == {"method": "files", "train": "train", "test": "test"}
+    assert is_a_spec(found, roots)
+
+
+def test_metadata_in_folders_of_parts(roots: Roots) -> None:
+    for part in ("train", "test"):
+        rows = [
+            {"file_name": f"{i}.png", "caption": f"row {i} of {part} is a picture", "label": "ab"[i % 2]}
+            for i in range(20)
+        ]
+        put(roots, *((f"hf/{part}/{i}.png", grey(i)) for i in range(20)))
+        write_csv(roots["data"] / "hf" / part / "metadata.csv", rows)
+    found = infer("data://hf", roots)
+    assert found.dataset["target"] == {"column": "label", "type": "binary"}
+    assert [each["type"] for each in found.dataset["modalities"]] == ["image", "text"]
+    assert is_a_spec(found, roots)
+
+
+def passengers(n: int) -> list[dict[str, Any]]:
+    return [
+        {
+            "PassengerId": i + 1,
+            "Survived": i // 3 % 2,
+            "Name": f"Braund, Mr. Owen {i}",
+            "Fare": i * 1.5 + (i % 7) / 8,
+            "Embarked": "SCQ"[i % 3] if i else "",
+        }
+        for i in range(n)
+    ]
+
+
+def test_a_test_table_without_the_target_is_left_out(roots: Roots) -> None:
+    write_csv(roots["data"] / "titanic" / "train.csv", passengers(40))
+    test = [{name: cell for name, cell in row.items() if name != "Survived"} for row in passengers(20)]
+    write_csv(roots["data"] / "titanic" / "test.csv", test)
+    found = infer("data://titanic", roots)
+    assert found.dataset["source"] == {"type": "manifest", "uri": "data://titanic/train.csv"}
+    assert found.dataset["target"] == {"column": "Survived", "type": "binary"}
+    assert found.dataset["split"]["method"] == "draw"
+    assert "test.csv has no column 'Survived'" in found.notes["#/dataset/source"]
+    assert is_a_spec(found, roots)
+
+
+def test_names_of_several_words_are_a_text(roots: Roots) -> None:
+    found = of_rows(roots, passengers(40), target="Survived")
+    assert "sample_id" not in found.dataset
+    assert [each["name"] for each in found.dataset["modalities"]] == ["Name", "table"]
+
+
+def test_a_target_that_nobody_named_has_no_empty_cells(roots: Roots) -> None:
+    found = of_rows(roots, passengers(40))  # Embarked comes later, but has an empty one
+    assert found.dataset["target"] == {"column": "Survived", "type": "binary"}
+    assert is_a_spec(found, roots)
+
+
+def test_files_in_a_folder_beside_their_table(roots: Roots) -> None:
+    rows = [
+        {
+            "client_id": f"c{i % 8}",
+            "path": f"{i}.wav",
+            "sentence": f"row {i} is not like the others",
+            "label": "ab"[i % 2],
+        }
+        for i in range(40)
+    ]
+    put(roots, *((f"cv/clips/{i}.wav", wav(tone(300 + i))) for i in range(40)), ("cv/audio/other.wav", b""))
+    write_csv(roots["data"] / "cv" / "all.csv", rows)
+    found = infer("data://cv/all.csv", roots)
+    assert found.dataset["source"]["base_uri"] == "data://cv/clips/"
+    assert [each["type"] for each in found.dataset["modalities"]] == ["audio", "text"]
+    assert found.dataset["split"]["group_by"] == ["client_id"]
+    assert is_a_spec(found, roots)
+    for name, some in (("train", rows[:32]), ("test", rows[32:])):
+        write_csv(roots["data"] / "cv" / f"{name}.csv", some)
+    found = infer("data://cv", roots)
+    assert found.dataset["source"] == {"type": "manifest", "uri": "data://cv", "base_uri": "data://cv/clips/"}
+    assert is_a_spec(found, roots)
+
+
+def test_rows_without_a_text_ask_for_a_mask(roots: Roots) -> None:
+    found = of_rows(roots, table(**{**BASE, "words": lambda i: f"row {i} is not like the others" if i % 5 else ""}))
+    assert found.dataset["modalities"][0] == {"name": "words", "type": "text", "column": "words", "missing": "mask"}
+    assert found.notes["#/dataset/modalities/0"].endswith("; 8 rows have none")
+    assert is_a_spec(found, roots)
+
+
+def test_an_unknown_extension_is_told_what_can_be_guessed_from(roots: Roots) -> None:
+    put(roots, ("iris.data", b"1,2,a\n"))
+    with pytest.raises(DataError) as caught:
+        infer("data://iris.data", roots)
+    assert ".csv, .tsv" in str(caught.value.issues[0].hint)  # there is no format to set
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("5.1,3.5,1,setosa\n" * 2 + "4.9,3.0,2,other\n" * 9, True),
+        ("0,1,2,label\n" + "4.9,3.0,2,other\n" * 9, False),
+        ("a,1.5,x,label\n" + "4.9,3.0,2,other\n" * 9, False),
+    ],
+)
+def test_a_table_without_a_header_is_told(roots: Roots, text: str, told: bool) -> None:
+    put(roots, ("iris.csv", text.encode()))
+    assert ("looks like a row of values" in infer("data://iris.csv", roots).notes["#/dataset/source"]) == told
+
+
 # bad places
 
 
