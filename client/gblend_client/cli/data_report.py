@@ -26,6 +26,8 @@ from gblend_client.errors import ProblemItem
 
 _PARTS = {"train": "train (T)", "holdout": "holdout (V)"}
 _BAR = 24
+_ID = 29
+"""Characters of a data set's id: half of one is of no use."""
 _CLASSES = 12
 """Classes drawn one by one; of more, the largest and the smallest."""
 _UNITS = {"seconds": "s", "width": "px", "height": "px"}
@@ -49,7 +51,9 @@ def report(
 def datasets_table(found: Iterable[Dataset]) -> Table:
     """Registered data sets, a row each."""
     drawn = table("data set", "name", "rows", "classes", "modalities", "created")
-    drawn.columns[4].justify = "left"
+    drawn.columns[0].justify = drawn.columns[4].justify = "left"
+    drawn.columns[0].min_width = _ID
+    drawn.columns[4].no_wrap = False
     for each in found:
         statistics = each.statistics
         target = None if statistics is None else statistics.target
@@ -133,12 +137,15 @@ def _classes_table(target: TargetStatistics, parts: Sequence[str]) -> Table:
         left_out = target.class_count - len(shown)
     drawn = table("class", *(_PARTS.get(part, part) for part in parts), "")
     drawn.columns[0].justify = "left"
+    for column in drawn.columns[1:-1]:
+        column.min_width = 4  # counts are kept where room is scarce; the bar gives way
+    drawn.columns[-1].max_width = _BAR
     most = max(1, *totals.values())
     for place, each in enumerate(shown):
         if left_out and place == len(shown) - 2:
             drawn.add_row(cell(f"... {left_out:,} more", "dim"), *("" for _ in parts), "")
         counts = [cell(f"{each.rows.get(part, 0):,}", "" if each.rows.get(part) else "yellow") for part in parts]
-        drawn.add_row(cell(each.name, "bold"), *counts, Bar(most, 0, totals[each.name], width=_BAR, color="cyan"))
+        drawn.add_row(cell(each.name, "bold"), *counts, Bar(most, 0, totals[each.name], color="cyan"))
     return drawn
 
 

@@ -6,11 +6,11 @@ import io
 from typing import Any
 
 import pytest
-from gblend_client import DatasetStatistics, InvalidInput, ProblemItem
+from gblend_client import Dataset, DatasetStatistics, InvalidInput, ProblemItem
 from gblend_client._decode import decode
 from gblend_client._registering import registration_of
 from gblend_client.cli.data import is_dataset_id
-from gblend_client.cli.data_report import place_of, report
+from gblend_client.cli.data_report import datasets_table, place_of, report
 from rich.console import Console
 
 SOURCE = {"source": {"type": "manifest", "uri": "data://t.csv"}, "target": {"column": "y"}, "modalities": []}
@@ -79,9 +79,12 @@ def statistics(**changes: Any) -> dict[str, Any]:
 
 
 def drawn(
-    found: dict[str, Any] | None, errors: tuple[ProblemItem, ...] = (), warnings: tuple[ProblemItem, ...] = ()
+    found: dict[str, Any] | None,
+    errors: tuple[ProblemItem, ...] = (),
+    warnings: tuple[ProblemItem, ...] = (),
+    width: int = 160,
 ) -> str:
-    console = Console(file=io.StringIO(), width=160, color_system=None)
+    console = Console(file=io.StringIO(), width=width, color_system=None)
     console.print(report("set.yaml", None if found is None else decode(DatasetStatistics, found), errors, warnings))
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
@@ -148,6 +151,33 @@ def test_of_many_classes_the_largest_and_the_smallest() -> None:
     assert "c20" not in text
     assert "... 29 more" in text
     assert text.index("c31") < text.index("... 29 more") < text.index("c1 ") < text.index("c0 ")
+
+
+def test_in_a_narrow_terminal_no_part_of_the_counts_is_lost() -> None:
+    text = drawn(statistics(), width=60)
+    (cat,) = (line.split() for line in text.splitlines() if " 600 " in line)
+    assert cat[1:4] == ["600", "50", "150"]
+
+
+def test_in_a_narrow_terminal_an_id_is_whole() -> None:
+    name = "ds_01M8H3TBKF7770D0KJM9G0DM69"
+    row = decode(
+        Dataset,
+        {
+            "id": name,
+            "object": "dataset",
+            "name": "a long name of a data set",
+            "project": "default",
+            "spec": {},
+            "fingerprint": "sha256:0",
+            "statistics": statistics(),
+            "created_at": "2026-11-28T12:00:00Z",
+        },
+    )
+    console = Console(file=io.StringIO(), width=60, color_system=None)
+    console.print(datasets_table([row]))
+    assert isinstance(console.file, io.StringIO)
+    assert name in console.file.getvalue()
 
 
 def test_a_problem_names_its_place_as_set_takes_it() -> None:
