@@ -63,6 +63,10 @@ class Column:
             return numbers, np.zeros(len(numbers), dtype=np.bool_)
         numbers = np.full(len(self.values), np.nan)
         unreadable = np.zeros(len(self.values), dtype=np.bool_)
+        plain = _all_numbers(self.values[~self.missing])
+        if plain is not None:
+            numbers[~self.missing] = plain
+            return numbers, unreadable
         for index, (value, gone) in enumerate(zip(self.values, self.missing, strict=True)):
             if gone:
                 continue
@@ -131,6 +135,15 @@ def label_text(value: Any) -> str:
         number = float(value)
         return str(int(number)) if number.is_integer() and abs(number) < 2**53 else repr(number)
     return str(value)
+
+
+def _all_numbers(texts: NDArray[Any]) -> NDArray[np.float64] | None:
+    """What `_as_number` says of each, at once; None where any of them is not for `float` alone to say."""
+    try:
+        numbers = texts.astype(np.float64)
+    except (TypeError, ValueError):
+        return None
+    return None if any("_" in text for text in texts) else numbers
 
 
 def _as_number(text: str) -> float | None:

@@ -27,8 +27,10 @@ COUNTERS = ("take", "trial", "repeat", "repetition", "run", "order", "position",
 """Names of what merely counts."""
 PARTS: Mapping[str, tuple[str, ...]] = SplitValues().model_dump()
 """What the values of a split column mean where a spec does not say."""
+_MOST_PARTS = sum(map(len, PARTS.values()))
 _NUMBERED = re.compile(r"[-_. ]?(?:id|no|nr|number|name|code)$")
 MOST_CLASSES = 1000
+_FIRST = 1000
 _WORDS = 3.0
 """Texts of so many words on average are texts; shorter ones are names of something."""
 
@@ -71,10 +73,13 @@ class Seen:
         """As numbers (NaN where missing); None where any value is none."""
         if self.column is None or self.header.kind not in ("number", "boolean", "text"):
             return None
+        some = self.column.take(np.arange(min(_FIRST, len(self.column.values))))
+        if some.numbers()[1].any():  # most texts are told from numbers by a few
+            return None
         values, unreadable = self.column.numbers()
         return None if unreadable.any() or np.isnan(values).all() else values
 
-    @property
+    @cached_property
     def is_whole(self) -> bool:
         """Whether its numbers are all whole."""
         values = self.numbers
@@ -107,6 +112,8 @@ class Seen:
 
 def split_values(seen: Seen) -> Mapping[str, tuple[str, ...]] | None:
     """Part -> the values that mean it, where the column says which row is in which part; None where it does not."""
+    if len(seen.distinct) > _MOST_PARTS:
+        return None
     lower = {value.lower(): value for value in seen.distinct}
     if len(lower) != len(seen.distinct):
         return None

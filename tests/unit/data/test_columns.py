@@ -119,6 +119,20 @@ def test_what_is_wrong_with_numbers() -> None:
     ]
 
 
+@pytest.mark.parametrize("also", ["7", "x", "1_0", "true"])  # `float` alone reads the first; the third it would, too
+def test_texts_are_the_same_numbers_whatever_stands_beside_them(also: str) -> None:
+    texts = ["1", " 2.5 ", "", "-inf", "1e400", "nan", "\u0661", also]
+    values, unreadable = text_column(texts).numbers()
+    assert np.array_equal(values[:7], [1.0, 2.5, np.nan, -np.inf, np.inf, np.nan, 1.0], equal_nan=True)
+    assert not unreadable[:7].any()
+    assert (bool(unreadable[7]), float(np.nan_to_num(values[7], nan=-1.0))) == {
+        "7": (False, 7.0),
+        "x": (True, -1.0),
+        "1_0": (True, -1.0),
+        "true": (False, 1.0),
+    }[also]
+
+
 def test_constant_columns_are_warned_of_and_become_0() -> None:
     columns = [(SITE, text_column(["a", "a", "b"])), (AGE, numbers(0.1, 0.1, 5)), (WEIGHT, numbers(1, 2, 3))]
     raw = read_tabular(columns).raw
