@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
 import sys
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -16,7 +18,7 @@ from core.data.decoding.wire import Frames, files_frame, told_decoded
 from core.data.modalities.files import Decoded, Recipe
 from core.errors import DataError, Issue
 
-_PIECE = 2**18
+_PIECE = 2**20
 _LAST_WORDS = 5.0
 """Seconds between a process's last word and its end, at most."""
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
@@ -47,6 +49,9 @@ class Decoder:
         assert self._process.stdout is not None
         self.commands: IO[bytes] = self._process.stdin
         self.answers: IO[bytes] = self._process.stdout
+        if hasattr(fcntl, "F_SETPIPE_SZ"):  # fewer and larger reads; where the system grants no more, as it is
+            with suppress(OSError):
+                fcntl.fcntl(self.answers, fcntl.F_SETPIPE_SZ, _PIECE)
         # Whoever waits in a write for a decoder that waits in a write for him waits for ever.
         os.set_blocking(self.commands.fileno(), False)
         self.tasks: deque[Task] = deque()

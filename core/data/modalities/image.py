@@ -23,11 +23,9 @@ from core.data.modalities.base import (
     Reading,
     State,
     contiguous,
-    moments,
-    rows_at_once,
 )
 from core.data.modalities.files import Decoded, Files, InTurn, Recipe, decoded
-from core.data.modalities.pixels import PixelKind, read_pixels
+from core.data.modalities.pixels import PixelKind, pixel_moments, read_pixels
 from core.data.modalities.space import Space
 from core.data.problems import SampleError
 from core.data.table import Rows
@@ -111,7 +109,7 @@ def decode_image_of(source: Path | bytes, state: State) -> Raw:
 
 def fit_images(raw: Raw, train: Rows) -> State:
     """Mean and deviation per channel over the training rows, of pixels scaled to 0..1."""
-    mean, deviation = moments(_pixel_chunks(raw, train))
+    mean, deviation = pixel_moments(raw, train)
     return {
         "type": "image",
         "mode": "grey" if raw.shape[1] == 1 else "rgb",
@@ -130,13 +128,6 @@ def encode_images(raw: Raw, state: State) -> Floats:
     out -= mean
     out /= std
     return contiguous(out)
-
-
-def _pixel_chunks(raw: Raw, rows: Rows) -> Iterator[Raw]:
-    step = rows_at_once(raw[0].size)
-    for start in range(0, len(rows), step):
-        chunk = raw[rows[start : start + step]].astype(np.float64) / 255.0
-        yield np.moveaxis(chunk, 1, -1).reshape(-1, chunk.shape[1])
 
 
 def _pixels(image: Any, mode: str, size: Sequence[int] | None) -> Raw:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from core.data.blobs import Blob
-from core.data.modalities.base import Raw, Reading
+from core.data.modalities.base import Raw, Reading, moments, rows_at_once
 from core.data.modalities.files import Decoded, Files, Recipe, numbered
 from core.data.modalities.space import Space
 from core.data.problems import RowProblem
+from core.data.table import Rows
 
 Shape = tuple[int, ...]
 
@@ -61,6 +64,35 @@ def read_pixels(
         reading.raw[row] = pixels if pixels.dtype == first.dtype else _to_dtype(pixels, first.dtype)
     reading.problems.sort(key=lambda problem: problem.row)
     return reading
+
+
+def pixel_moments(raw: Raw, rows: Rows) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and deviation of each channel over these rows of `[n, ..., C, H, W]`, of pixels scaled to 0..1.
+
+    Of 8-bit pixels exact up to the last rounding: sums of whole numbers. A channel that never changes gets 1.
+    """
+    if raw.dtype != np.uint8:
+        return moments(np.moveaxis(chunk / 255.0, -3, -1).reshape(-1, chunk.shape[-3]) for chunk in _chunks(raw, rows))
+    channels = raw.shape[-3]
+    count, sums, squares = 0, [0] * channels, [0] * channels
+    for chunk in _chunks(raw, rows):
+        count += chunk.size // channels
+        for channel in range(channels):
+            values = chunk[..., channel, :, :]
+            sums[channel] += int(values.sum(dtype=np.uint64))
+            squares[channel] += int(np.square(values, dtype=np.uint16).sum(dtype=np.uint64))
+    mean = [total / (255 * count) for total in sums]
+    deviation = [
+        math.sqrt(count * square - total**2) / (255 * count) for total, square in zip(sums, squares, strict=True)
+    ]
+    return np.array(mean), np.array([each or 1.0 for each in deviation])
+
+
+def _chunks(raw: Raw, rows: Rows) -> Iterator[Raw]:
+    step = rows_at_once(raw[0].size)
+    for start in range(0, len(rows), step):
+        chunk = raw[rows[start : start + step]]
+        yield chunk if chunk.dtype == np.uint8 else chunk.astype(np.float64)
 
 
 def _noted(reading: Reading, row: int, found: Decoded) -> Raw | None:

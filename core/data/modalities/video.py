@@ -6,17 +6,15 @@ part, over all of its frames.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from core.data.blobs import Blob, blob_of, open_blob
-from core.data.modalities.base import Raw, Reading, State, moments, rows_at_once
+from core.data.modalities.base import Raw, Reading, State
 from core.data.modalities.clips import decode_clip
 from core.data.modalities.files import Decoded, Files, InTurn, Recipe, decoded
 from core.data.modalities.image import encode_images
-from core.data.modalities.pixels import PixelKind, read_pixels
+from core.data.modalities.pixels import PixelKind, pixel_moments, read_pixels
 from core.data.modalities.space import Space
 from core.data.table import Rows
 from core.spec.data import VideoPreprocess
@@ -64,7 +62,7 @@ def decode_video_of(source: Path | bytes, state: State) -> Raw:
 
 def fit_videos(raw: Raw, train: Rows, preprocess: VideoPreprocess) -> State:
     """Mean and deviation per channel over the training rows, of pixels scaled to 0..1."""
-    mean, deviation = moments(_pixel_chunks(raw, train))
+    mean, deviation = pixel_moments(raw, train)
     return {
         "type": "video",
         "mode": "grey" if raw.shape[2] == 1 else "rgb",
@@ -74,13 +72,6 @@ def fit_videos(raw: Raw, train: Rows, preprocess: VideoPreprocess) -> State:
         "mean": mean.tolist(),
         "std": deviation.tolist(),
     }
-
-
-def _pixel_chunks(raw: Raw, rows: Rows) -> Iterator[Raw]:
-    step = rows_at_once(raw[0].size)
-    for start in range(0, len(rows), step):
-        chunk = raw[rows[start : start + step]].astype(np.float64) / 255.0
-        yield np.moveaxis(chunk, 2, -1).reshape(-1, chunk.shape[2])
 
 
 def _other_shape(own: Sequence[int], first: Sequence[int]) -> str:

@@ -212,3 +212,19 @@ def test_a_new_sample_takes_the_same_road(root: Path) -> None:
         assert encoded.shape == (1, 1, 4, 4)
     again = decode_sample({"face": state}, {"face": grey(102, (5, 5))})["face"]
     assert np.array_equal(again, encode_images(reading.raw[1:], state))
+
+
+def test_moments_of_many_pixels_are_exact() -> None:
+    rng = np.random.default_rng(0)
+    raw = rng.integers(0, 256, (30, 3, 50, 60), dtype=np.uint8)
+    raw[:, 1] = 255
+    rows = np.array([0, 3, 4, 29])
+    state = fit_images(raw, rows)
+    chosen = raw[rows].astype(np.float64) / 255.0
+    np.testing.assert_allclose(state["mean"], chosen.mean(axis=(0, 2, 3)), rtol=1e-14)
+    np.testing.assert_allclose(state["std"], [chosen[:, 0].std(), 1.0, chosen[:, 2].std()], rtol=1e-13)
+    assert state["mean"][1] == 1.0
+    # The largest sums there can be: they must not wrap around.
+    assert fit_images(np.full((2, 1, 300, 300), 255, dtype=np.uint8), np.array([0, 1]))["mean"] == [1.0]
+    again = fit_images(raw.astype(np.float32), rows)
+    np.testing.assert_allclose([again["mean"], again["std"]], [state["mean"], state["std"]], rtol=1e-12)
