@@ -72,7 +72,7 @@ def check_state(settings: Settings) -> Finding:
 def check_roots(settings: Settings) -> Iterator[Finding]:
     """What `data://` and `models://` mean."""
     chosen = {"data": settings.roots.data, "models": settings.roots.models}
-    for name, root in settings.data_roots.items():
+    for name, root in settings.local_roots.items():
         check, variable = f"{name} root", f"GBLEND_ROOTS__{name.upper()}"
         hint = f"make it, or name another folder with {variable}; specs name files as {name}://..."
         try:

@@ -22,6 +22,7 @@ from core.data.modalities import ModalityInfo, State, fit_modality, info_of, rea
 from core.data.modalities.base import Reading, presence_of
 from core.data.modalities.tabular import constant_columns
 from core.data.quantity import TargetScale
+from core.data.remote import fetching_ahead
 from core.data.split import TEST, TRAIN, VALIDATION, Codes
 from core.data.store import Store
 from core.data.survey import Survey, judge, take_survey
@@ -202,7 +203,8 @@ def _read_one(modality: Modality, where: str, survey: Survey, roots: Mapping[str
     issue = forbidden_issue(located, cells, survey.sample_ids, where)
     if issue is not None:
         survey.issues.append(issue)
-    reading = read_modality(modality, survey.table, located.blobs)
+    with fetching_ahead(located.blobs) as blobs:
+        reading = read_modality(modality, survey.table, blobs)
     reading.problems = sorted([*located.problems, *reading.problems], key=lambda problem: problem.row)
     return reading
 
