@@ -415,3 +415,32 @@ def _until(done: Callable[[], bool]) -> None:
             return
         event.wait(0.05)
     raise AssertionError("it did not happen within 15 seconds")
+
+
+def test_a_split_by_files_and_a_folder_with_metadata(
+    s3_server: S3Server, roots: dict[str, Path], tmp_path: Path
+) -> None:
+    folder = tmp_path / "data" / "clips"
+    rows = clips(folder)
+    for part in ("train", "val", "test"):
+        write_csv(folder / f"{part}.csv", [row for row in rows if row["split"] == part])
+    write_csv(folder / "metadata.csv", [{"file_name": row["picture"], "label": row["label"]} for row in rows])
+    put(s3_server, tmp_path / "data")
+    split = {"method": "files", "train": "train.csv", "validation": "val.csv", "test": "test.csv"}
+    by_files = clip_spec(source={"type": "manifest", "uri": "data://clips"}, split=split)
+    by_folder = {
+        "source": {"type": "folder", "uri": "data://clips"},
+        "target": {"column": "label"},
+        "modalities": [
+            {"name": "voice", "type": "audio", "column": "audio", "preprocess": {"sample_rate": 8000, "mels": 16}},
+            {"name": "face", "type": "image", "column": "image"},
+        ],
+    }
+    for spec in (by_files, by_folder):
+        local, far = prepare(job(spec), roots), prepare(job(remote(spec)), roots)
+        assert far.sample_ids == local.sample_ids
+        for part, wanted in local.split.as_dict().items():
+            assert far.split.as_dict()[part].tolist() == wanted.tolist()
+    both = {**split, "test": "val.csv"}
+    leaking = job(remote(clip_spec(source=by_files["source"], split=both)))
+    assert errors(check(leaking.dataset, leaking.holdout, roots)) == [("split.leak", "#/dataset/split/test")]
