@@ -18,6 +18,7 @@ import pytest
 import s3fs
 from safetensors.numpy import save_file
 
+from api.doctor.machine import check_remote_roots
 from core.data import dataset
 from core.data.dataset import prepare
 from core.data.inference import infer
@@ -105,6 +106,8 @@ def test_a_manifest_with_media_is_prepared_like_the_same_bytes_on_this_disk(
 def test_a_look_at_it_lists_each_folder_and_fetches_the_manifest_alone(
     roots: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    (finding,) = check_remote_roots(Settings(state_dir=tmp_path, roots=RootSettings(remote=(PREFIX,))))
+    assert finding.status == "ok"
     spec = job(remote(clip_spec()))
     with requests_seen(monkeypatch) as seen:
         assert check(spec.dataset, spec.holdout, roots) == []
@@ -344,7 +347,7 @@ def endpoint(monkeypatch: pytest.MonkeyPatch, s3_server: S3Server) -> Iterator[C
 
 
 def test_a_store_that_refuses_or_is_away_is_told_with_a_way_out_and_no_secret(
-    roots: dict[str, Path], endpoint: Callable[[str], None]
+    roots: dict[str, Path], endpoint: Callable[[str], None], tmp_path: Path
 ) -> None:
     spec = job(remote(clip_spec()))
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Refusing)
@@ -363,6 +366,8 @@ def test_a_store_that_refuses_or_is_away_is_told_with_a_way_out_and_no_secret(
     away = check(spec.dataset, spec.holdout, roots)
     assert errors(away) == [("source.unreadable", "#/dataset/source/uri")]
     assert "credentials" in str(away[0].hint)
+    (finding,) = check_remote_roots(Settings(state_dir=tmp_path, roots=RootSettings(remote=(PREFIX,))))
+    assert (finding.status, finding.check) == ("problem", f"data at {PREFIX}")
     assert S3_SECRET not in f"{refused}{away}"
     assert S3_KEY not in f"{refused}{away}"
 
