@@ -9,10 +9,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from core.data.remote import RemoteFiles, Shelf
 from core.data.sources import Limits, Source, open_source
 from core.data.sources.folder import METADATA
 from core.data.sources.hf_disk import DICT, STATE
-from core.data.uris import is_file, is_folder, resolve
+from core.data.uris import is_file, resolve
 from core.errors import GblendError
 from core.spec.sources import ArraysSource, FolderSource, HfDiskSource, ManifestSource, WebDatasetSource
 from core.spec.sources import Source as SourceSpec
@@ -22,7 +23,7 @@ _TABLES = (".csv", ".tsv", ".tab", ".jsonl", ".ndjson", ".parquet", ".pq")
 _ARRAYS = (".npz", ".safetensors")
 _LOOKED_AT = 500
 _SECONDS = 10.0
-_LIMITS = Limits(array_bytes=512 * 2**20)
+_LIMITS = Limits(array_bytes=512 * 2**20, fetched_bytes=512 * 2**20, fetch_seconds=15.0)
 """A guess is made in the service's own process: less is read there than in a worker."""
 
 
@@ -40,16 +41,17 @@ class Place:
 def open_place(uri: str, roots: Mapping[str, Path]) -> Place:
     """Raises SpecError `source.forbidden` and DataError, with the pointer `#/uri`."""
     path = resolve(uri, roots, pointer="#/uri")
-    spec, note, split = _source_of(uri, path)
+    shelf = Shelf(roots, _LIMITS.fetch_seconds)
     limits = replace(_LIMITS, deadline=time.monotonic() + _SECONDS)
     try:
+        spec, note, split = _source_of(uri, path, shelf)
         first = open_source(spec, roots, wanted=(), limits=limits, split=split, pointer="#", split_pointer="#")
         # Text manifests keep the columns that are wanted alone, and only the header says which there are.
         source = open_source(
             spec, roots, wanted=set(first.headers), limits=limits, split=split, pointer="#", split_pointer="#"
         )
     except GblendError as error:
-        error.issues = tuple(replace(issue, pointer="#/uri") for issue in error.issues)
+        error.issues = tuple(replace(issue, pointer="#/uri", severity="error") for issue in error.issues)
         raise
     written = spec.model_dump(mode="json", exclude_defaults=True)
     files = None if split is None else split.model_dump(mode="json", exclude_defaults=True)
@@ -61,9 +63,9 @@ def open_place(uri: str, roots: Mapping[str, Path]) -> Place:
     )
 
 
-def _source_of(uri: str, path: Path) -> tuple[SourceSpec, str, FilesSplit | None]:
-    if is_folder(path):
-        return _folder(uri, path)
+def _source_of(uri: str, path: Path, shelf: Shelf) -> tuple[SourceSpec, str, FilesSplit | None]:
+    if shelf.at(path).is_folder(path):
+        return _folder(uri, path, shelf)
     if path.suffix.lower() in _ARRAYS:
         return ArraysSource(type="arrays", uri=uri), "arrays", None
     if path.suffix.lower() == ".tar" or any(mark in uri for mark in "{*?"):
@@ -71,8 +73,13 @@ def _source_of(uri: str, path: Path) -> tuple[SourceSpec, str, FilesSplit | None
     return ManifestSource(uri=uri), "a table", None
 
 
-def _folder(uri: str, path: Path) -> tuple[SourceSpec, str, FilesSplit | None]:
-    names = sorted(entry.name for entry in path.iterdir() if not entry.name.startswith("."))
+def _folder(uri: str, path: Path, shelf: Shelf) -> tuple[SourceSpec, str, FilesSplit | None]:
+    files = shelf.at(path)
+    if isinstance(files, RemoteFiles):
+        entries = {*files.listing(path).files, *files.listing(path).folders}
+    else:
+        entries = {entry.name for entry in path.iterdir()}
+    names = sorted(name for name in entries if not name.startswith("."))
     below = uri if uri.endswith("/") else f"{uri}/"
     if STATE in names:
         return HfDiskSource(type="hf_disk", uri=uri), "a saved Hugging Face data set", None
@@ -85,9 +92,9 @@ def _folder(uri: str, path: Path) -> tuple[SourceSpec, str, FilesSplit | None]:
     if any(name.endswith(".tar") for name in names):
         return WebDatasetSource(type="webdataset", uri=uri), "tar shards", None
     tables = [name for name in names if Path(name).suffix.lower() in _TABLES]
-    files = _split_of(tables)
-    if files is not None:
-        return ManifestSource(uri=uri), f"tables {', '.join(_names_of(files))}", files
+    parts = _split_of(tables)
+    if parts is not None:
+        return ManifestSource(uri=uri), f"tables {', '.join(_names_of(parts))}", parts
     # Of several tables the one called manifest, as most people call it.
     tables = [name for name in tables if Path(name).stem.lower() == "manifest"] or tables
     if tables:
@@ -95,7 +102,8 @@ def _folder(uri: str, path: Path) -> tuple[SourceSpec, str, FilesSplit | None]:
     arrays = [name for name in names if Path(name).suffix.lower() in _ARRAYS]
     if len(arrays) == 1:
         return ArraysSource(type="arrays", uri=below + arrays[0]), "arrays", None
-    if _is_per_modality(path):
+    # Remote folders would be listed one after the other: which layout it is can be said in the spec.
+    if not isinstance(files, RemoteFiles) and _is_per_modality(path):
         return FolderSource(type="folder", uri=uri, layout="modalities"), "a folder per modality", None
     return FolderSource(type="folder", uri=uri), "class folders", None
 
