@@ -5,10 +5,14 @@ Plain data, whose `asdict` is JSON: it is stored and sent as it is. `core.data.d
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
+
+_SUMMABLE = 1e290
+"""As many numbers of this size as memory holds can be added up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,12 +32,20 @@ class Spread:
         numbers = numbers[np.isfinite(numbers)]
         if not len(numbers):
             return None
+        # Sums of numbers near the largest one overflow, and JSON has no infinity.
+        least, most = float(numbers.min()), float(numbers.max())
+        largest = max(-least, most)
+        scale = largest if largest > _SUMMABLE else 1.0
+
+        def scaled(of: Callable[[NDArray[np.float64]], np.floating]) -> float:
+            return min(max(float(of(numbers / scale)) * scale, least), most)
+
         return cls(
             count=len(numbers),
-            min=float(numbers.min()),
-            median=float(np.median(numbers)),
-            mean=float(numbers.mean()),
-            max=float(numbers.max()),
+            min=least,
+            median=scaled(np.median),
+            mean=scaled(np.mean),
+            max=most,
         )
 
 

@@ -145,6 +145,21 @@ def test_columns_of_a_table(roots: Roots) -> None:
     assert category.spread is None
 
 
+@pytest.mark.parametrize(
+    ("values", "median", "mean"),
+    [
+        ([1.5e308, 1.5e308, 1.5e308, 1.5e308], 1.5e308, 1.5e308),
+        ([-1.5e308, 1.5e308, 1.5e308, -1.5e308], 0.0, 0.0),
+        ([1e-300, 1e300], 5e299, 5e299),
+        ([1.7976931348623157e308] * 3, 1.7976931348623157e308, 1.7976931348623157e308),
+    ],
+)
+def test_numbers_whose_sum_is_no_number_have_a_mean(values: list[float], median: float, mean: float) -> None:
+    found = Spread.of(values)
+    assert found is not None
+    assert (found.median, found.mean) == (pytest.approx(median, rel=1e-12), pytest.approx(mean, rel=1e-12))
+
+
 def test_lengths_of_texts(roots: Roots) -> None:
     words = modality(of_texts(roots, [f"number {i} it is" for i in range(10)] + ["a", "bb"] * 2), "words")
     assert words.missing == 0
