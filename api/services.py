@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -49,6 +50,7 @@ def start(settings: Settings, stack: ExitStack) -> Services:
     # Not above: SQLAlchemy takes 0.3 s, and who only wants the application's routes (its OpenAPI document) needs none.
     from api.metrics import Metrics
     from core.artifacts import ArtifactStore
+    from core.data.remote.mirror import Mirror
     from core.jobs.checkpoints import CheckpointService
     from core.jobs.datasets import DatasetService
     from core.jobs.experiments import ExperimentService
@@ -77,7 +79,10 @@ def start(settings: Settings, stack: ExitStack) -> Services:
     stack.callback(reconciler.stop)
     artifacts = ArtifactStore(settings.artifacts_url)
     retention = Retention(database, artifacts, retention_days=settings.engine.retention_days)
-    housekeeper = Housekeeper((retention.sweep,), settings.engine.sweep_seconds)
+    chores: list[Callable[[], object]] = [retention.sweep]
+    if settings.roots.remote:
+        chores.append(lambda: Mirror(settings.mirror_dir).shrink(settings.roots.mirror_bytes))
+    housekeeper = Housekeeper(chores, settings.engine.sweep_seconds)
     housekeeper.start()
     stack.callback(housekeeper.stop)
     streams = StreamHub(notifier.subscribe, limit=settings.api.sse_max_streams)

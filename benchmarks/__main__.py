@@ -8,13 +8,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from benchmarks import estimate, estimators, frozen, spread, startup
+from benchmarks import data, estimate, estimators, frozen, spread, startup
 from benchmarks.reliability.__main__ import main as reliability
 
 BY_DEFAULT: dict[str, Callable[[], object]] = {
     "startup": startup.main,
     "estimate": estimate.main,
     "estimators": estimators.main,
+    "data": data.main,
 }
 ALL = BY_DEFAULT | {"frozen": frozen.main, "spread": spread.main, "reliability": lambda: reliability([])}
 

@@ -15,7 +15,7 @@ import logging
 import os
 import re
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -24,6 +24,7 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from core.errors import ArtifactError, GblendError, NotFoundError
+from core.public_text import public_text
 
 log = logging.getLogger(__name__)
 
@@ -33,9 +34,6 @@ _PART_BYTES = 8 << 20
 _READ_AHEAD_BYTES = 4 << 20
 """What a remote file holds in memory while it is read; fsspec's own default for S3 is 50 MiB."""
 _KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._\-]*(?:/[A-Za-z0-9_][A-Za-z0-9._\-]*)*")
-_USER_INFO = re.compile(r"(?<=://)[^/@\s]+@")
-_SECRET_VARIABLE = re.compile(r"(?:.*_)?(?:SECRET|TOKEN|PASSWORD|SECRET_KEY|ACCESS_KEY|ACCESS_KEY_ID|ACCOUNT_KEY)")
-_SHORTEST_SECRET = 6
 
 
 class ArtifactStore:
@@ -166,15 +164,6 @@ class ArtifactStore:
                 f"{key!r} is not a key", code="artifact.key", hint="letters, digits, . _ - and / between"
             )
         return f"{self._root}/{key}"
-
-
-def public_text(error: BaseException, environment: Mapping[str, str] | None = None) -> str:
-    """`Type: message` without what must not be told: user and password of a URL, values of secret variables."""
-    text = _USER_INFO.sub("***@", f"{type(error).__name__}: {error}")
-    for name, value in (os.environ if environment is None else environment).items():
-        if len(value) >= _SHORTEST_SECRET and _SECRET_VARIABLE.fullmatch(name.upper()):
-            text = text.replace(value, "***")
-    return text
 
 
 def _backend_missing(protocol: str, error: ImportError) -> ArtifactError:

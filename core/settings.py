@@ -69,6 +69,16 @@ class ArtifactSettings(_Area):
     """Any fsspec URL (`file://`, `s3://bucket/prefix`); left out: `artifacts/` in the state folder."""
 
 
+_PREFIX = re.compile(r"(?:s3|gs)://[A-Za-z0-9][A-Za-z0-9._\-]*(?:/(?!\.{1,2}(?:/|$))[^/\\%?#@\x00-\x1f\x7f]+)*")
+
+
+def _prefix(value: str) -> str:
+    plain = value.rstrip("/")
+    if _PREFIX.fullmatch(plain) is None:
+        raise ValueError("use s3://bucket/folder or gs://bucket/folder: no user, no query, no '..', nothing encoded")
+    return plain
+
+
 class RootSettings(_Area):
     """The only places a spec's URIs may name."""
 
@@ -76,6 +86,12 @@ class RootSettings(_Area):
     """What `data://` means; left out: `data/` in the state folder."""
     models: Path | None = None
     """What `models://` means; left out: `models/` in the state folder."""
+    remote: tuple[Annotated[str, AfterValidator(_prefix)], ...] | None = None
+    """JSON list of URLs (`["s3://bucket/datasets"]`) below which data may lie on object stores; left out: none."""
+    mirror: Path | None = None
+    """Where copies of what lies there are kept; left out: `mirror/` in the state folder."""
+    mirror_bytes: Annotated[int, Field(ge=1)] = 107_374_182_400
+    """What the copies may take: the least recently used ones, if not in use, go first, at each sweep."""
 
 
 class FeatureSettings(_Area):
@@ -225,12 +241,24 @@ class Settings(DocumentedModel, BaseSettings):
         return self.features.folder or self.state_dir / "features"
 
     @property
-    def data_roots(self) -> dict[str, Path]:
+    def local_roots(self) -> dict[str, Path]:
         """URI scheme -> folder: what `data://` and `models://` mean."""
         return {
             "data": self.roots.data or self.state_dir / "data",
             "models": self.roots.models or self.state_dir / "models",
         }
+
+    @property
+    def mirror_dir(self) -> Path:
+        """Where copies of remote objects are kept."""
+        return self.roots.mirror or self.state_dir / "mirror"
+
+    @property
+    def data_roots(self) -> dict[str, Path]:
+        """What URIs may name: `local_roots`, and of each allowed URL prefix the name that it has in the mirror (see
+        `core.data.remote`)."""
+        remote = {url: self.mirror_dir / "remote" / url.replace("://", "/", 1) for url in self.roots.remote or ()}
+        return {**self.local_roots, **remote}
 
 
 def what_is_wrong(error: ValidationError) -> str:

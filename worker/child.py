@@ -16,7 +16,8 @@ COMPLETE, PERMANENT_FAILURE, NODES_MISSING, STOPPED = 0, 65, 69, 75
 
 TRAINING = (sys.executable, "-m", "core.training")
 
-_NOT_FOR_TRAININGS = ("GBLEND_", "AWS_", "FSSPEC_", "GOOGLE_APPLICATION_CREDENTIALS", "AZURE_STORAGE_")
+_OF_STORES = ("AWS_", "FSSPEC_", "GOOGLE_APPLICATION_CREDENTIALS")
+_NOT_FOR_TRAININGS = ("GBLEND_", "AZURE_STORAGE_")
 _OF_A_RANK = {"RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}
 """By which a process knows that torchrun, or a cluster, started it: a worker's own are not its trainings'."""
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
@@ -29,7 +30,13 @@ class TrainingChild:
     """
 
     def __init__(
-        self, run: RunDirectory, *, command: Sequence[str] = TRAINING, gpus: Sequence[str] = (), nice: int = 0
+        self,
+        run: RunDirectory,
+        *,
+        command: Sequence[str] = TRAINING,
+        gpus: Sequence[str] = (),
+        nice: int = 0,
+        remote_data: bool = False,
     ) -> None:
         with run.log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -38,7 +45,7 @@ class TrainingChild:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                env=child_environment(os.environ, gpus),
+                env=child_environment(os.environ, gpus, remote_data=remote_data),
             )
         if nice:
             # From outside: between fork and exec nothing may run in a process with threads. Priorities are those of
@@ -83,13 +90,13 @@ class TrainingChild:
             stdin.close()
 
 
-def child_environment(own: Mapping[str, str], gpus: Sequence[str]) -> dict[str, str]:
+def child_environment(own: Mapping[str, str], gpus: Sequence[str], *, remote_data: bool = False) -> dict[str, str]:
     """The worker's environment without the service's settings and the artifact store's (they hold passwords, and a
-    training needs neither), with one thread and these GPUs."""
+    training needs neither, but where its data may lie on an object store: `remote_data`), with one thread and these
+    GPUs."""
+    hidden = _NOT_FOR_TRAININGS if remote_data else (*_NOT_FOR_TRAININGS, *_OF_STORES)
     environment = {
-        name: value
-        for name, value in own.items()
-        if not name.upper().startswith(_NOT_FOR_TRAININGS) and name not in _OF_A_RANK
+        name: value for name, value in own.items() if not name.upper().startswith(hidden) and name not in _OF_A_RANK
     }
     environment.update(_ONE_THREAD)
     if gpus:

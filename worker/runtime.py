@@ -10,6 +10,7 @@ import structlog
 from sqlalchemy.exc import DBAPIError
 
 from core.artifacts import ArtifactStore
+from core.data.remote.mirror import Mirror
 from core.errors import GblendError
 from core.gpus import visible_gpus
 from core.jobs.broker import WakeUp
@@ -52,7 +53,12 @@ class WorkerRuntime:
         self.reconciler = Reconciler(self.units, send, settings.engine)
         artifacts = ArtifactStore(settings.artifacts_url)
         retention = Retention(self._database, artifacts, retention_days=settings.engine.retention_days)
-        chores = (retention.sweep, lambda: sweep_disposable(settings.runs_dir, self.units.disposable))
+        chores: list[Callable[[], object]] = [
+            retention.sweep,
+            lambda: sweep_disposable(settings.runs_dir, self.units.disposable),
+        ]
+        if settings.roots.remote:
+            chores.append(lambda: Mirror(settings.mirror_dir).shrink(settings.roots.mirror_bytes))
         self.housekeeper = Housekeeper(chores, settings.engine.sweep_seconds)
         self.slots = slots(settings)
         self.registration = Registration(

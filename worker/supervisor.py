@@ -15,6 +15,7 @@ import structlog
 from sqlalchemy.exc import DBAPIError
 
 from core.artifacts import ArtifactStore
+from core.data.uris import is_remote
 from core.errors import ArtifactError, LeaseLostError
 from core.jobs.broker import WakeUp
 from core.jobs.lease import Lease
@@ -201,7 +202,13 @@ class Supervisor:
         with shared as checkpoints:
             Attempt(
                 lease,
-                TrainingChild(run, command=self._command, gpus=gpus, nice=self._engine.nice),
+                TrainingChild(
+                    run,
+                    command=self._command,
+                    gpus=gpus,
+                    nice=self._engine.nice,
+                    remote_data=any(map(is_remote, self._roots)),
+                ),
                 run,
                 units=self._units,
                 artifacts=self._artifacts,

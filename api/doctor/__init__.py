@@ -27,6 +27,7 @@ def diagnose(environment: Mapping[str, str]) -> list[Finding]:
     found.append(service.check_broker(settings))
     found.append(service.check_artifacts(settings))
     found += machine.check_roots(settings)
+    found += machine.check_remote_roots(settings)
     found += machine.check_gpus(environment)
     return found
 

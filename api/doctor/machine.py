@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from api.doctor.finding import Finding, ok, problem, warning
 from api.process import ONE_THREAD
+from core.errors import DataError
 from core.gpus import visible_gpus
 from core.logs import redact
 from core.settings import Settings, what_is_wrong
@@ -22,6 +23,7 @@ _OTHERS = frozenset({"GBLEND_READY_FILE", "GBLEND_URL", "GBLEND_API_KEY"})
 """Variables of ours that are no settings: the embedded service's own, and the client's."""
 _LITTLE_DISK, _NO_DISK = 2 << 30, 100 << 20
 _TORCH_SECONDS = 120.0
+_STORE_SECONDS = 10.0
 _ASK_TORCH = (
     "import json, torch; print(json.dumps([torch.__version__, torch.cuda.is_available(), torch.cuda.device_count()]))"
 )
@@ -72,7 +74,7 @@ def check_state(settings: Settings) -> Finding:
 def check_roots(settings: Settings) -> Iterator[Finding]:
     """What `data://` and `models://` mean."""
     chosen = {"data": settings.roots.data, "models": settings.roots.models}
-    for name, root in settings.data_roots.items():
+    for name, root in settings.local_roots.items():
         check, variable = f"{name} root", f"GBLEND_ROOTS__{name.upper()}"
         hint = f"make it, or name another folder with {variable}; specs name files as {name}://..."
         try:
@@ -89,6 +91,19 @@ def check_roots(settings: Settings) -> Iterator[Finding]:
             yield problem(check, f"{root} cannot be read: {error.strerror or error}", hint)
         else:
             yield ok(check, f"{root} is readable")
+
+
+def check_remote_roots(settings: Settings) -> Iterator[Finding]:
+    """Whether the object stores that specs may name answer, and let this process list."""
+    from core.data.remote.client import client_of
+
+    for url in settings.roots.remote or ():
+        try:
+            client_of(url).listing(url, seconds=_STORE_SECONDS)
+        except DataError as error:
+            yield problem(f"data at {url}", error.detail, error.hint or "specs that name files there are refused")
+        else:
+            yield ok(f"data at {url}", "can be listed")
 
 
 def check_gpus(environment: Mapping[str, str]) -> Iterator[Finding]:

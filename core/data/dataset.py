@@ -29,6 +29,7 @@ from core.data.modalities.tabular import constant_columns
 from core.data.pretrained import find_pretrained, pretrained_of
 from core.data.problems import RowProblem
 from core.data.quantity import TargetScale
+from core.data.remote import RemoteBlob, fetching_ahead
 from core.data.split import TEST, TRAIN, VALIDATION, Codes
 from core.data.store import Store
 from core.data.survey import Survey, judge, take_survey
@@ -228,14 +229,17 @@ def _read_one(modality: Modality, where: str, survey: Survey, roots: Mapping[str
             survey.issues.append(issue)
         blobs, missing = located.blobs, located.problems
     encoder = pretrained_of(modality)
-    if encoder is None:
-        reading = read_modality(modality, survey.table, blobs, means.pool.worth(blobs), means.space)
-    elif means.featuriser is None:
-        raise ValueError(f"the modality {modality.name!r} has a frozen encoder: prepare() needs a featuriser")
-    else:
-        pointer = f"{where.rpartition('/')[0]}/encoder/path"
-        files = find_pretrained(encoder, modality.type, roots, pointer)
-        reading = means.featuriser.read(modality, files, pointer, survey.table, blobs)
+    # What is fetched while it is decoded is decoded here: another process would have to fetch it itself.
+    pool = None if any(isinstance(blob, RemoteBlob) for blob in blobs) else means.pool.worth(blobs)
+    with fetching_ahead(blobs) as at_hand:
+        if encoder is None:
+            reading = read_modality(modality, survey.table, at_hand, pool, means.space)
+        elif means.featuriser is None:
+            raise ValueError(f"the modality {modality.name!r} has a frozen encoder: prepare() needs a featuriser")
+        else:
+            pointer = f"{where.rpartition('/')[0]}/encoder/path"
+            files = find_pretrained(encoder, modality.type, roots, pointer)
+            reading = means.featuriser.read(modality, files, pointer, survey.table, at_hand)
     reading.problems = sorted([*missing, *reading.problems], key=lambda problem: problem.row)
     return reading
 

@@ -17,6 +17,7 @@ import numpy as np
 from core.data.blobs import Blob
 from core.data.modalities.base import hashed
 from core.data.problems import EXAMPLES
+from core.data.remote import RemoteBlob
 from core.data.split import Codes
 from core.errors import Issue
 
@@ -101,7 +102,7 @@ def _sizes(blobs: Sequence[Blob | None], parts: Codes, found: Duplicates, budget
     for row, blob in enumerate(blobs):
         if parts[row] < 0:
             continue
-        if blob is None or budget.is_spent:
+        if blob is None or isinstance(blob, RemoteBlob) or budget.is_spent:  # those would have to be fetched
             found.complete = False
             continue
         try:

@@ -134,8 +134,11 @@ class Featuriser:
                 except SampleError as error:
                     bad.append(RowProblem.of(row, error))
             if decoded:
-                vectors = model.features(list(decoded.values()))
-                found |= dict(zip(decoded, vectors, strict=True))
+                for row, vector in zip(decoded, model.features(list(decoded.values())), strict=True):
+                    if np.isfinite(vector).all():
+                        found[row] = vector
+                    else:
+                        bad.append(RowProblem(row, "file.undecodable", "its frozen encoder cannot read it"))
             done = min(start + _BATCH, len(rows))
             if done == len(rows) or done % (20 * _BATCH) == 0:
                 self._told(f"features of {name!r}: {done:,} of {len(rows):,}")

@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from core.data.blobs import Blob, FileBlob
+from core.data.blobs import Blob
 from core.data.problems import EXAMPLES, RowProblem
-from core.data.uris import MediaFolder, escaped, is_file
-from core.errors import Issue, SpecError
+from core.data.remote import RemoteFiles, Shelf
+from core.data.remote.files import LocalFiles
+from core.data.uris import MediaFolder, escaped
+from core.errors import DataError, Issue, SpecError
 
 
 @dataclass(slots=True)
@@ -35,8 +37,12 @@ def locate_files(
     """Find each cell's file below the roots; a cell that is a file itself is taken as it is.
 
     `most` bounds how many files are looked for (an even sample of the rows), `deadline` (of `time.monotonic`) how
-    long; the texts of all cells are judged in any case.
+    long; the texts of all cells are judged in any case. Files on an object store are known from listings.
+
+    Raises DataError where an object store does not answer, or refuses.
     """
+    shelf = Shelf(roots, None if deadline is None else deadline - time.monotonic())
+    parents: dict[Path, LocalFiles | RemoteFiles | None] = {}
     folder = MediaFolder(base, roots)
     step = 1 if most is None or len(cells) <= most else -(-len(cells) // max(1, most))
     located = Located([None] * len(cells), complete=step == 1)
@@ -58,8 +64,19 @@ def locate_files(
         except SpecError:
             located.forbidden.append(row)
             continue
-        if is_file(path):
-            located.blobs[row] = FileBlob(path)
+        if path.parent not in parents:
+            parents[path.parent] = shelf.at(path.parent)
+        files = parents[path.parent]
+        try:
+            blob = None if files is None else files.blob(path)
+        except DataError as error:
+            if error.code != "source.not_checked":
+                raise
+            files = parents[path.parent] = None  # its listing takes too long
+        if files is None:
+            located.complete = False
+        elif blob is not None:
+            located.blobs[row] = blob
         else:
             located.problems.append(RowProblem(row, "file.missing", f"there is no file {text[:200]!r}"))
     return located

@@ -12,6 +12,7 @@ from core.data.blobs import Blob, open_blob
 from core.data.modalities import audio, image, video
 from core.data.modalities.containers import container_of
 from core.data.problems import RowProblem, SampleError
+from core.data.remote import RemoteBlob
 from core.spec.data import AudioModality, ImageModality, MediaModality
 
 
@@ -40,13 +41,16 @@ class Headers:
 def read_headers(
     modality: MediaModality, blobs: Sequence[Blob | None], *, most: int, deadline: float | None = None
 ) -> Headers:
-    """Read the headers of at most `most` files (an even sample of the rows), until `deadline` (`time.monotonic`)."""
+    """Read the headers of at most `most` files (an even sample of the rows), until `deadline` (`time.monotonic`).
+
+    What lies on an object store is passed over: it would have to be fetched.
+    """
     found = Headers()
     step = -(-len(blobs) // most) if len(blobs) > most else 1
     for row, blob in enumerate(blobs):
         if blob is None:
             continue
-        if row % step or (deadline is not None and time.monotonic() > deadline):
+        if isinstance(blob, RemoteBlob) or row % step or (deadline is not None and time.monotonic() > deadline):
             found.complete = False
             continue
         found.looked_at += 1

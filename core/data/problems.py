@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from core.errors import Issue, Severity
+from core.errors import DataError, Issue, Severity
 
 EXAMPLES = 5
 
@@ -103,3 +103,17 @@ class RowProblems:
                 )
             )
         return found
+
+
+def source_error(
+    code: str,
+    detail: str,
+    *,
+    hint: str | None = None,
+    count: int | None = None,
+    examples: tuple[str, ...] = (),
+    severity: Severity = "error",
+) -> DataError:
+    """A DataError with one issue; `open_source` adds the pointer."""
+    issue = Issue(code=code, detail=detail, hint=hint, count=count, examples=examples, severity=severity)
+    return DataError(detail, code=code, hint=hint, issues=(issue,))

@@ -29,7 +29,7 @@ from core.data.split import TRAIN
 from core.data.survey import Survey, judge, take_survey
 from core.data.table import Rows, Table
 from core.data.targets import WEIGHTS_POINTER, weight_issues
-from core.errors import Issue
+from core.errors import DataError, Issue
 from core.spec.data import DatasetSpec, Holdout, MediaModality, Modality, TabularModality, VideoModality
 
 _ROWS_AT_ONCE = 65_536
@@ -46,7 +46,8 @@ class CheckLimits:
     seconds: float = 10.0
     """After so long no further file of a source is listed, and after as long again none is looked up (a slow network
     file system)."""
-    source: Limits = field(default_factory=Limits)
+    source: Limits = field(default_factory=lambda: Limits(fetched_now=512 * 2**20, fetch_seconds=15.0))
+    """Of a source on an object store no more is fetched than that."""
 
 
 @dataclass(slots=True)
@@ -156,10 +157,15 @@ def _check_media(
         assert survey.table is not None
         assert survey.source is not None
         cells = survey.table.columns[modality.column].cells()
-        located = locate_files(
-            cells, survey.source.base, roots, most=max(1, limits.files // len(media)), deadline=deadline
-        )
         where = f"{pointer}/modalities/{index}/column"
+        try:
+            located = locate_files(
+                cells, survey.source.base, roots, most=max(1, limits.files // len(media)), deadline=deadline
+            )
+        except DataError as error:  # an object store that refuses, or is away
+            look.issues += [replace(issue, pointer=where) for issue in error.issues]
+            complete = False
+            continue
         issue = forbidden_issue(located, cells, survey.sample_ids, where)
         if issue is not None:
             look.issues.append(issue)

@@ -7,7 +7,8 @@ model with two towers (CLIP) the one that reads the modality counts, of an encod
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,8 @@ from torch import Tensor, nn
 from core.data.modalities.base import Floats
 from core.data.pretrained import TOKENIZER, PretrainedFiles
 from core.errors import DataError, Issue
+
+log = logging.getLogger(__name__)
 
 _LONGEST = 512
 """Tokens of a text, where neither tokenizer nor model says how many it takes."""
@@ -36,19 +39,28 @@ class Frozen:
 
     @torch.no_grad()
     def features(self, samples: Sequence[Any]) -> Floats:
-        """`[n, D]`; see `core.data.features.FrozenModel`."""
-        if self._kind == "text":
-            return self._of_texts(samples)
-        one_by_one = {"image": self._of_image, "audio": self._of_sound, "video": self._of_clip}[self._kind]
-        return np.stack([one_by_one(sample) for sample in samples])
+        """`[n, D]`; see `core.data.features.FrozenModel`. One by one: what a sample gives depends on no other one, to
+        the bit. Rows of a sample that the model cannot read (a sound shorter than its windows) are NaN."""
+        of_one: dict[str, Callable[[Any], Floats]] = {
+            "text": self._of_text,
+            "image": self._of_image,
+            "audio": self._of_sound,
+            "video": self._of_clip,
+        }
+        found: list[Floats | None] = []
+        for sample in samples:
+            try:
+                found.append(of_one[self._kind](sample))
+            except (RuntimeError, ValueError, IndexError) as error:
+                log.warning("a frozen encoder cannot read a sample: %s", str(error)[:200])
+                found.append(None)
+        width = next((len(vector) for vector in found if vector is not None), 1)
+        return np.stack([np.full(width, np.nan, np.float32) if vector is None else vector for vector in found])
 
-    def _of_texts(self, texts: Sequence[str]) -> Floats:
-        encoded = self._prepare.encode_batch(list(texts))
-        ids = torch.tensor([each.ids for each in encoded], device=self._device)
-        mask = torch.tensor([each.attention_mask for each in encoded], device=self._device)
-        hidden = self._model(input_ids=ids, attention_mask=mask).last_hidden_state
-        weights = mask.unsqueeze(-1).to(hidden.dtype)
-        return _numpy((hidden * weights).sum(1) / weights.sum(1).clamp(min=1.0))
+    def _of_text(self, text: str) -> Floats:
+        encoded = self._prepare.encode(text)
+        ids = torch.tensor([encoded.ids or [0]], device=self._device)
+        return _numpy(self._model(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state[0].mean(0))
 
     def _of_image(self, pixels: Floats) -> Floats:
         shown = np.ascontiguousarray(np.clip(np.asarray(pixels), 0, 255).astype(np.uint8).transpose(1, 2, 0))
@@ -135,7 +147,10 @@ def _tokenizer(files: PretrainedFiles, pointer: str) -> Any:
     tokenizer.enable_truncation(
         max_length=min(_LONGEST, int(longest) - beyond if isinstance(longest, int) else _LONGEST)
     )
-    tokenizer.enable_padding(pad_id=int(pad) if isinstance(pad, int) else 0)
+    known = files.config.get("vocab_size")
+    if isinstance(known, int) and tokenizer.get_vocab_size() > known:
+        detail = f"{TOKENIZER} knows {tokenizer.get_vocab_size()} tokens, the model {known}"
+        raise _refused("encoder.unusable", detail, "are they of one model?", pointer)
     return tokenizer
 
 

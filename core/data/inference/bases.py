@@ -8,6 +8,7 @@ from pathlib import Path
 from core.data.inference.columns import Seen
 from core.data.inference.modalities import media_kind
 from core.data.media import locate_files
+from core.data.remote import RemoteFiles, Shelf
 from core.data.uris import resolve
 from core.errors import SpecError
 from core.spec.sources import ManifestSource
@@ -27,7 +28,8 @@ def base_uri_of(
         if seen.header.kind == "text" and media_kind(seen) is not None
         for text in [text for text in seen.texts if text][:_FILES]
     ]
-    if not cells or _has_any(cells, folder, roots):
+    # Folders of an object store would be listed one after the other: the base can be said in the spec.
+    if not cells or isinstance(Shelf(roots).at(folder), RemoteFiles) or _has_any(cells, folder, roots):
         return None
     scheme, _, rest = spec.uri.partition("://")
     parts = [part for part in rest.split("/") if part]

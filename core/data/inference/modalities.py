@@ -13,6 +13,7 @@ from core.data.blobs import Blob
 from core.data.inference.columns import Seen
 from core.data.media import locate_files
 from core.data.media_headers import Headers, read_headers
+from core.data.remote import RemoteBlob
 from core.data.sources.folder import kind_of_file
 from core.spec.data import AudioModality, ImageModality, VideoModality
 
@@ -125,13 +126,17 @@ def _kind_of_blobs(seen: Seen) -> str | None:
 def _media(seen: Seen, kind: str, base: Path, roots: Mapping[str, Path]) -> Found | str:
     modality = _MEDIA[kind].model_validate({"type": kind, "name": "guess", "column": seen.name})
     blobs: list[Blob | None] = []
+    found: dict[str, Any]
     if seen.column is not None:
         blobs = locate_files(seen.column.cells(), base, roots, most=_FILES).blobs
+    if any(isinstance(blob, RemoteBlob) for blob in blobs):
+        found = {"type": kind, "column": seen.name} | ({"missing": "mask"} if seen.missing else {})
+        return found, f"{kind} files by their names; on an object store they are not looked into"
     headers = read_headers(modality, [blob for blob in blobs if blob is not None], most=_FILES)
     readable = headers.looked_at - len(headers.problems)
     if not readable:
         return f"looks like {kind} files, but none that was looked for can be read"
-    found: dict[str, Any] = {"type": kind, "column": seen.name}
+    found = {"type": kind, "column": seen.name}
     formats = "/".join(headers.counts["format"])
     if kind == "image":
         preprocess, note = _of_images(headers)

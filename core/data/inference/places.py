@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from core.data.inference.columns import PARTS, TARGETS
+from core.data.remote import RemoteFiles, Shelf
 from core.data.sources import Limits, Source, open_source
 from core.data.sources.folder import METADATA, kind_of_file
 from core.data.sources.hf_disk import DICT, STATE
-from core.data.uris import is_file, is_folder, resolve
+from core.data.uris import is_file, resolve
 from core.errors import GblendError, Issue
 from core.spec.sources import ArraysSource, FolderSource, HfDiskSource, ManifestSource, WebDatasetSource
 from core.spec.sources import Source as SourceSpec
@@ -25,7 +26,7 @@ _ARRAYS = (".npz", ".safetensors")
 _NUMBER = re.compile(r"[-+]?[0-9]*\.?[0-9]+([eE][-+]?[0-9]+)?")
 _LOOKED_AT = 500
 _SECONDS = 10.0
-_LIMITS = Limits(array_bytes=512 * 2**20)
+_LIMITS = Limits(array_bytes=512 * 2**20, fetched_bytes=512 * 2**20, fetch_seconds=15.0)
 """A guess is made in the service's own process: less is read there than in a worker."""
 
 
@@ -45,8 +46,9 @@ class Place:
 def open_place(uri: str, roots: Mapping[str, Path]) -> Place:
     """Raises SpecError `source.forbidden` and DataError, with the pointer `#/uri`."""
     path = resolve(uri, roots, pointer="#/uri")
-    spec, note, split = _source_of(uri, path)
+    shelf = Shelf(roots, _LIMITS.fetch_seconds)
     try:
+        spec, note, split = _source_of(uri, path, shelf)
         source = _open(spec, split, roots)
         targets: tuple[str, ...] = ()
         if isinstance(spec, ManifestSource) and split is not None:
@@ -109,16 +111,16 @@ def _pointed(issue: Issue) -> Issue:
     hint = issue.hint
     if issue.code == "source.format" and "extension" in issue.detail:
         hint = f"give it one of the extensions {', '.join((*_TABLES, *_ARRAYS))}, .tar, or name a folder"
-    return replace(issue, pointer="#/uri", hint=hint)
+    return replace(issue, pointer="#/uri", hint=hint, severity="error")
 
 
 def _below(uri: str) -> str:
     return uri if uri.endswith("/") else f"{uri}/"
 
 
-def _source_of(uri: str, path: Path) -> tuple[SourceSpec, str, FilesSplit | None]:
-    if is_folder(path):
-        return _folder(uri, path)
+def _source_of(uri: str, path: Path, shelf: Shelf) -> tuple[SourceSpec, str, FilesSplit | None]:
+    if shelf.at(path).is_folder(path):
+        return _folder(uri, path, shelf)
     if path.suffix.lower() in _ARRAYS:
         return ArraysSource(type="arrays", uri=uri), "arrays", None
     if path.suffix.lower() == ".tar" or any(mark in uri for mark in "{*?"):
@@ -126,8 +128,15 @@ def _source_of(uri: str, path: Path) -> tuple[SourceSpec, str, FilesSplit | None
     return ManifestSource(uri=uri), "a table", None
 
 
-def _folder(uri: str, path: Path) -> tuple[SourceSpec, str, FilesSplit | None]:
-    names = sorted(entry.name for entry in path.iterdir() if not entry.name.startswith("."))
+def _folder(uri: str, path: Path, shelf: Shelf) -> tuple[SourceSpec, str, FilesSplit | None]:
+    files = shelf.at(path)
+    if isinstance(files, RemoteFiles):
+        folders = sorted(files.listing(path).folders)
+        entries = {*files.listing(path).files, *folders}
+    else:
+        folders = [folder.name for folder in _folders(path)]
+        entries = {entry.name for entry in path.iterdir()}
+    names = sorted(name for name in entries if not name.startswith("."))
     if STATE in names:
         return HfDiskSource(type="hf_disk", uri=uri), "a saved Hugging Face data set", None
     if DICT in names:
@@ -139,9 +148,9 @@ def _folder(uri: str, path: Path) -> tuple[SourceSpec, str, FilesSplit | None]:
     if any(name.endswith(".tar") for name in names):
         return WebDatasetSource(type="webdataset", uri=uri), "tar shards", None
     tables = [name for name in names if Path(name).suffix.lower() in _TABLES]
-    files = _split_of(tables)
-    if files is not None:
-        return ManifestSource(uri=uri), f"tables {_told(files)}", files
+    parts = _split_of(tables)
+    if parts is not None:
+        return ManifestSource(uri=uri), f"tables {_told(parts)}", parts
     # Of several tables the one called manifest, as most people call it.
     tables = [name for name in tables if Path(name).stem.lower() == "manifest"] or tables
     if tables:
@@ -149,14 +158,17 @@ def _folder(uri: str, path: Path) -> tuple[SourceSpec, str, FilesSplit | None]:
     arrays = [name for name in names if Path(name).suffix.lower() in _ARRAYS]
     if len(arrays) == 1:
         return ArraysSource(type="arrays", uri=_below(uri) + arrays[0]), "arrays", None
-    parts = _split_of([folder.name for folder in _folders(path)])
+    parts = _split_of(folders)
     if parts is not None:
+        if isinstance(files, RemoteFiles):
+            return _classes(uri), f"folders {_told(parts)}", parts
         if any(entry.suffix == ".tar" for entry in (path / parts.train).iterdir()):
             return WebDatasetSource(type="webdataset", uri=uri), f"tar shards in {_told(parts)}", parts
         modal = _is_per_modality(path / parts.train)
         source = FolderSource(type="folder", uri=uri, layout="modalities") if modal else _classes(uri)
         return source, f"folders {_told(parts)}" + (", in each a folder per modality" if modal else ""), parts
-    if _is_per_modality(path):
+    # Remote folders would be listed one after the other: which layout it is can be said in the spec.
+    if not isinstance(files, RemoteFiles) and _is_per_modality(path):
         return FolderSource(type="folder", uri=uri, layout="modalities"), "a folder per modality", None
     return _classes(uri), "class folders", None
 

@@ -9,9 +9,11 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from core.data.problems import source_error
 from core.data.split import Parts
 from core.data.table import Column, ColumnHeader, Table
-from core.errors import DataError, Issue, Severity
+
+__all__ = ["UNCHECKED", "Limits", "Source", "source_error"]
 
 UNCHECKED = "source.unchecked"
 
@@ -40,6 +42,13 @@ class Limits:
                 severity="warning",
             )
 
+    fetched_bytes: int = 256 * 2**30
+    """All files of a source that lies on an object store, known from its listing before anything is fetched."""
+    fetched_now: int | None = None
+    """Where it is more than this, the source is not looked at here (`source.not_checked`)."""
+    fetch_seconds: float | None = None
+    """Nor where listing and fetching it take longer."""
+
 
 class Source(ABC):
     """An opened source. `headers` knows every column; `read` loads some of them."""
@@ -54,6 +63,8 @@ class Source(ABC):
         """The column that names the rows, where the source has names of its own."""
         self.files: tuple[Path, ...] = (path,)
         """The files (or the one folder) that hold the rows."""
+        self.held: object = None
+        """Keeps fetched files from being removed while the source is in use."""
         self.parts: Parts | None = None
         """The part of each row, where the source gives it."""
         self.costly: frozenset[str] = frozenset(name for name, header in headers.items() if header.kind == "array")
@@ -72,17 +83,3 @@ class Source(ABC):
         if any(len(column.values) != self.rows for column in columns.values()):
             raise source_error("source.malformed", f"the columns do not have the {self.rows} rows that the header says")
         return Table(columns, self.rows, self.id_column)
-
-
-def source_error(
-    code: str,
-    detail: str,
-    *,
-    hint: str | None = None,
-    count: int | None = None,
-    examples: tuple[str, ...] = (),
-    severity: Severity = "error",
-) -> DataError:
-    """A DataError with one issue; `open_source` adds the pointer."""
-    issue = Issue(code=code, detail=detail, hint=hint, count=count, examples=examples, severity=severity)
-    return DataError(detail, code=code, hint=hint, issues=(issue,))

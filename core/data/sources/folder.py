@@ -16,6 +16,7 @@ import numpy as np
 
 from core.data.blobs import Blob, FileBlob, LoosePath
 from core.data.problems import EXAMPLES
+from core.data.remote import RemoteFiles, Shelf
 from core.data.sources.base import Limits, Source, source_error
 from core.data.table import Column, ColumnHeader, Table, text_column
 from core.data.uris import escaped, is_file, is_folder, refusal, resolve
@@ -42,6 +43,8 @@ class Listed:
     names: tuple[str, ...]
     path: Path | None
     """None for a link that leads nowhere."""
+    blob: Blob | None = None
+    """Of an object of a store."""
 
     @property
     def text(self) -> str:
@@ -141,8 +144,11 @@ class FolderTable(Source):
         return Column(self.headers[name], values, missing)
 
 
-def list_folder(folder: Path, roots: Mapping[str, Path], limits: Limits) -> list[Listed]:
+def list_folder(folder: Path, roots: Mapping[str, Path], limits: Limits, shelf: Shelf) -> list[Listed]:
     """Every file below the folder, sorted by name. Raises DataError `source.too_large`, `source.forbidden`."""
+    files = shelf.at(folder)
+    if isinstance(files, RemoteFiles):
+        return _list_remote(folder, files, limits)
     found: list[Listed] = []
     forbidden: list[str] = []
     waiting: list[tuple[tuple[str, ...], Path]] = [((), folder)]
@@ -163,12 +169,43 @@ def list_folder(folder: Path, roots: Mapping[str, Path], limits: Limits) -> list
                     found.append(Listed(here, Path(entry.path)))
                 if len(found) % _TIMED == 0:
                     limits.check_time()
-                if len(found) + len(forbidden) + len(waiting) > limits.files or len(here) > _DEEPEST:
-                    raise source_error(
-                        "source.too_large",
-                        f"the folder holds more than {limits.files} files, or folders more than {_DEEPEST} deep",
-                        hint="write them into tar shards (webdataset), or a manifest",
-                    )
+                _check_extent(len(found) + len(forbidden) + len(waiting), here, limits)
+    return _sorted(found, forbidden)
+
+
+def _list_remote(folder: Path, files: RemoteFiles, limits: Limits) -> list[Listed]:
+    """The same from listings, one per folder."""
+    found: list[Listed] = []
+    forbidden: list[str] = []
+    waiting: list[tuple[str, ...]] = [()]
+    while waiting:
+        names = waiting.pop()
+        place = folder.joinpath(*names)
+        listing = files.listing(place)
+        for name in (*listing.files, *listing.folders):
+            here = (*names, name)
+            if name.startswith("."):
+                continue
+            if refusal("/".join(here)) is not None:
+                forbidden.append("/".join(here))
+            elif name in listing.folders:
+                waiting.append(here)
+            else:
+                found.append(Listed(here, place / name, files.blob(place / name)))
+            _check_extent(len(found) + len(forbidden) + len(waiting), here, limits)
+    return _sorted(found, forbidden)
+
+
+def _check_extent(count: int, names: tuple[str, ...], limits: Limits) -> None:
+    if count > limits.files or len(names) > _DEEPEST:
+        raise source_error(
+            "source.too_large",
+            f"the folder holds more than {limits.files} files, or folders more than {_DEEPEST} deep",
+            hint="write them into tar shards (webdataset), or a manifest",
+        )
+
+
+def _sorted(found: list[Listed], forbidden: list[str]) -> list[Listed]:
     if forbidden:
         shown = tuple(map(escaped, sorted(forbidden)))
         raise source_error(
@@ -236,7 +273,7 @@ def _add(samples: dict[str, _Sample], key: str, label: str | None, column: str, 
             hint="files of one stem in one folder are one sample; rename one of them",
             examples=(file.text,),
         )
-    sample.cells[column] = LoosePath(file.text) if file.path is None else FileBlob(file.path)
+    sample.cells[column] = file.blob or (LoosePath(file.text) if file.path is None else FileBlob(file.path))
 
 
 def _rows_of_files(samples: Mapping[str, _Sample], wanted: set[str]) -> list[tuple[str, _Sample]]:

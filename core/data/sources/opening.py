@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from core.data.remote import RemoteFiles, Shelf
 from core.data.sources.base import Limits, Source, source_error
 from core.data.sources.binary import NpzSource
 from core.data.sources.folder import FILE_NAME, ID, FolderTable, list_folder, metadata_of
@@ -16,7 +17,7 @@ from core.data.sources.shards import ShardsSource, find_shards
 from core.data.sources.tensors import SafetensorsSource
 from core.data.sources.text import DelimitedSource, JsonLinesSource
 from core.data.split import PART_NAMES
-from core.data.uris import is_file, is_folder, resolve
+from core.data.uris import resolve
 from core.errors import DataError, GblendError, Issue
 from core.spec.sources import ArraysSource, FolderSource, HfDiskSource, ManifestSource, WebDatasetSource
 from core.spec.sources import Source as SourceSpec
@@ -52,6 +53,7 @@ class _Opening:
     limits: Limits
     pointer: str
     """The source's own."""
+    shelf: Shelf
 
 
 def open_source(
@@ -71,7 +73,8 @@ def open_source(
     Raises SpecError `source.forbidden` for a URI outside the roots, DataError for everything else; the pointers are
     those of the source and of the split.
     """
-    opening = _Opening(source, roots, frozenset(wanted), limits or Limits(), pointer)
+    limits = limits or Limits()
+    opening = _Opening(source, roots, frozenset(wanted), limits, pointer, Shelf(roots, limits.fetch_seconds))
     if isinstance(split, FilesSplit):
         return _open_parts(opening, split, split_pointer)
     return _open_at(opening, _Place(source.uri, f"{pointer}/uri"))
@@ -80,7 +83,7 @@ def open_source(
 def _open_parts(opening: _Opening, split: FilesSplit, split_pointer: str) -> Source:
     uri = f"{opening.pointer}/uri"
     folder = resolve(opening.source.uri, opening.roots, pointer=uri)
-    if not is_folder(folder):
+    if not _asked(lambda: opening.shelf.at(folder).is_folder(folder), uri):
         hint = "with the split method 'files', uri is the folder that the parts' names are relative to"
         raise _not_found("folder", opening.source.uri, uri, hint)
     parts: dict[str, Source] = {}
@@ -128,11 +131,15 @@ def _open_at(opening: _Opening, place: _Place) -> Source:
     base = _media_base(opening, place, path)
     folder = isinstance(opening.source, FolderSource | HfDiskSource)
     try:
-        if not (is_folder if folder else is_file)(path):
+        files = opening.shelf.at(path)
+        if not (files.is_folder(path) if folder else files.is_file(path)):
             what = "folder" if folder else "file"
             raise _not_found(what, place.text, place.pointer, "is it below the root that the URI names?")
         try:
             if isinstance(opening.source, HfDiskSource):
+                if isinstance(files, RemoteFiles):
+                    hint = "copy the folder below data://, or save the data set as Parquet"
+                    raise source_error("source.format", "a saved data set is read from local folders only", hint=hint)
                 return open_hf_disk(path, place.folder or path, opening.roots, opening.limits)
             return _open_folder(opening, path) if folder else _open_file(opening, path, base)
         except OSError as error:
@@ -146,9 +153,12 @@ def _open_at(opening: _Opening, place: _Place) -> Source:
 
 def _open_shards(opening: _Opening, place: _Place) -> Source:
     try:
-        shards = find_shards(place.text, opening.roots, base=place.folder, pointer=place.pointer)
+        shards = find_shards(place.text, opening.roots, base=place.folder, pointer=place.pointer, shelf=opening.shelf)
         try:
-            return ShardsSource(shards, shards[0].parent, opening.wanted, opening.limits)
+            fetched = opening.shelf.fetch(shards, opening.limits)
+            source = ShardsSource(fetched.paths, shards[0].parent, opening.wanted, opening.limits)
+            source.held = fetched.held
+            return source
         except OSError as error:
             reason = error.strerror or "it cannot be read"
             raise source_error("source.unreadable", f"{place.text!r}: {reason}") from error
@@ -162,7 +172,7 @@ def _media_base(opening: _Opening, place: _Place, path: Path) -> Path:
     if isinstance(source, ManifestSource) and source.base_uri is not None:
         pointer = f"{opening.pointer}/base_uri"
         base = resolve(source.base_uri, opening.roots, pointer=pointer)
-        if not is_folder(base):
+        if not _asked(lambda: opening.shelf.at(base).is_folder(base), pointer):
             raise _not_found("folder", source.base_uri, pointer, "media paths are relative to it")
         return base
     return place.folder or path.parent
@@ -178,7 +188,25 @@ def _at(issues: tuple[Issue, ...], pointer: str) -> tuple[Issue, ...]:
     return tuple(replace(issue, pointer=issue.pointer or pointer) for issue in issues)
 
 
-def _open_file(opening: _Opening, path: Path, base: Path) -> Source:
+def _asked(question: Callable[[], bool], pointer: str) -> bool:
+    """The answer; where a store refuses one, its error is at the pointer."""
+    try:
+        return question()
+    except DataError as error:
+        error.issues = _at(error.issues, pointer)
+        raise
+
+
+def _open_file(opening: _Opening, named: Path, base: Path) -> Source:
+    source, limits = opening.source, opening.limits
+    text = isinstance(source, ManifestSource) and (source.format or _FORMATS.get(named.suffix.lower())) != "parquet"
+    fetched = opening.shelf.fetch([named], limits, most=limits.text_bytes if text else None)
+    opened = _open_fetched(opening, fetched.paths[0], base)
+    opened.held = fetched.held
+    return opened
+
+
+def _open_fetched(opening: _Opening, path: Path, base: Path) -> Source:
     source, wanted, limits = opening.source, opening.wanted, opening.limits
     if path.stat().st_size == 0:
         raise source_error("source.empty", "the file is empty", hint="it holds no bytes at all")
@@ -191,15 +219,18 @@ def _open_file(opening: _Opening, path: Path, base: Path) -> Source:
 
 def _open_folder(opening: _Opening, path: Path) -> Source:
     assert isinstance(opening.source, FolderSource)
-    files = list_folder(path, opening.roots, opening.limits)
-    found = metadata_of(files)
+    listed = list_folder(path, opening.roots, opening.limits, opening.shelf)
+    found = metadata_of(listed)
     metadata = None
     if found is not None and found.path is not None:
-        if found.path.stat().st_size == 0:
-            raise source_error("source.empty", f"{found.text} is empty")
         kind = found.path.suffix.lower().removeprefix(".")
-        metadata = open_manifest(found.path, path, kind, {*opening.wanted, FILE_NAME, ID}, opening.limits)
-    return FolderTable(path, opening.source.layout, metadata, files, opening.wanted)
+        most = opening.limits.text_bytes if kind != "parquet" else None
+        fetched = opening.shelf.fetch([found.path], opening.limits, most=most)
+        if fetched.paths[0].stat().st_size == 0:
+            raise source_error("source.empty", f"{found.text} is empty")
+        metadata = open_manifest(fetched.paths[0], path, kind, {*opening.wanted, FILE_NAME, ID}, opening.limits)
+        metadata.held = fetched.held
+    return FolderTable(path, opening.source.layout, metadata, listed, opening.wanted)
 
 
 def open_manifest(path: Path, base: Path, kind: str | None, wanted: Collection[str], limits: Limits) -> Source:

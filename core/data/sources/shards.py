@@ -17,13 +17,14 @@ import numpy as np
 from numpy.lib import format as npy
 
 from core.data.problems import EXAMPLES
+from core.data.remote import RemoteFiles, Shelf
 from core.data.sources.base import Limits, Source, source_error
 from core.data.sources.binary import damage_named, read_npy_header
 from core.data.sources.records import RecordColumns, json_object
 from core.data.sources.spans import SpanBlob
 from core.data.sources.tar import OpenShard, members
 from core.data.table import Column, ColumnHeader, ColumnKind, Table, text_column
-from core.data.uris import is_file, is_folder, resolve
+from core.data.uris import is_folder, resolve
 
 KEY = "__key__"
 TEXTS = ("txt", "text", "transcript", "cls", "cls2", "class", "index", "inx", "id", "count")
@@ -217,7 +218,7 @@ def _kind_of(extension: str) -> tuple[ColumnKind, str]:
     return "file", "files"
 
 
-def find_shards(text: str, roots: Mapping[str, Path], *, base: Path | None, pointer: str) -> list[Path]:
+def find_shards(text: str, roots: Mapping[str, Path], *, base: Path | None, pointer: str, shelf: Shelf) -> list[Path]:
     """The tar files of a URI (with `base`: a name below it): one, a folder's, `{0000..0003}`, `{a,b}`, `*`, `?`.
 
     Patterns are for the last part of a name alone. Raises SpecError `source.forbidden`, DataError.
@@ -231,13 +232,13 @@ def find_shards(text: str, roots: Mapping[str, Path], *, base: Path | None, poin
             raise source_error("source.format", f"{name!r}: only the last part of a name may be a pattern")
         if not any(mark in last for mark in "*?["):
             path = resolve(name, roots, base=base, pointer=pointer)
-            shards += _matches(path, "*.tar", roots, pointer) if is_folder(path) else [path]
+            shards += _matches(path, "*.tar", roots, pointer, shelf) if shelf.at(path).is_folder(path) else [path]
         else:
             folder = resolve(name[:start] + (head + slash or "."), roots, base=base, pointer=pointer)
-            shards += _matches(folder, last, roots, pointer)
+            shards += _matches(folder, last, roots, pointer, shelf)
         if len(shards) > _MOST_SHARDS:
             raise _too_many()
-    missing = [path.name for path in shards if not is_file(path)]
+    missing = [path.name for path in shards if not shelf.at(path).is_file(path)]
     if missing or not shards:
         told = f"there is no shard {missing[0]!r}" if missing else f"no shard is called {text!r}"
         hint = "is it below the root that the URI names?"
@@ -247,9 +248,13 @@ def find_shards(text: str, roots: Mapping[str, Path], *, base: Path | None, poin
     return shards
 
 
-def _matches(folder: Path, pattern: str, roots: Mapping[str, Path], pointer: str) -> list[Path]:
+def _matches(folder: Path, pattern: str, roots: Mapping[str, Path], pointer: str, shelf: Shelf) -> list[Path]:
     names: list[str] = []
-    if is_folder(folder):
+    files = shelf.at(folder)
+    if isinstance(files, RemoteFiles):
+        found = sorted(files.listing(folder).files)
+        names = [name for name in found if not name.startswith(".") and fnmatch.fnmatchcase(name, pattern)]
+    elif is_folder(folder):
         with os.scandir(folder) as entries:
             names = sorted(
                 entry.name

@@ -179,3 +179,9 @@ def test_logs_hide_passwords() -> None:
         "event": "lost redis://:***@host:6379/0 and postgresql://me:***@db/x",
         "count": 3,
     }
+
+
+def test_a_training_has_the_credentials_of_stores_only_where_its_data_may_lie_there() -> None:
+    own = {"AWS_SECRET_ACCESS_KEY": "s", "FSSPEC_S3_KEY": "k", "GOOGLE_APPLICATION_CREDENTIALS": "/x", "GBLEND_X": "y"}
+    assert set(own) & set(child_environment(own, [])) == set()
+    assert set(own) & set(child_environment(own, [], remote_data=True)) == set(own) - {"GBLEND_X"}

@@ -26,7 +26,7 @@ from core.errors import DataError
 from core.models.pretrained import load_frozen
 from core.spec.data import PretrainedEncoder
 from tests import tiny_models
-from tests.unit.data.builders import clips, errors, job, table_rows, table_spec, warnings, write_csv
+from tests.unit.data.builders import clips, errors, job, table_rows, table_spec, tone, warnings, wav, write_csv
 
 CPU = torch.device("cpu")
 Roots = dict[str, Path]
@@ -180,6 +180,30 @@ def test_a_batch_does_not_change_a_features(roots: Roots) -> None:
     together = model.features(["good", "bad blue dog cat red good", "w1 w2"])
     alone = np.concatenate([model.features([text]) for text in ("good", "bad blue dog cat red good", "w1 w2")])
     np.testing.assert_allclose(together, alone, atol=1e-5)
+
+
+def test_a_sample_gives_the_same_bits_in_any_company(roots: Roots) -> None:
+    spec = PretrainedEncoder(type="transformers", path="models://bert")
+    model = load_frozen(CPU)(find_pretrained(spec, "text", roots), "text", "#")
+    together = model.features(["w1 w2 w3 w4 w5 w6", "good"])
+    assert np.array_equal(together[1:], model.features(["good"]))
+
+
+def test_a_sound_that_is_too_short_is_a_bad_sample(roots: Roots, tmp_path: Path) -> None:
+    spec = media(roots, on_bad_sample={"action": "drop", "max_fraction": 0.2})
+    (roots["data"] / "clips" / "3.wav").write_bytes(wav(tone(400.0, 0.001)))
+    data = prepare(job(spec), roots, featuriser=featuriser(tmp_path))
+    assert len(data.sample_ids) == 23
+    assert "file.undecodable" in [warning.code for warning in data.warnings]
+
+
+def test_a_tokenizer_of_another_model(roots: Roots, tmp_path: Path) -> None:
+    path = roots["models"] / "bert" / "tokenizer.json"
+    raw = json.loads(path.read_text())
+    raw["model"]["vocab"] |= {f"more{k}": 100 + k for k in range(9)}
+    path.write_text(json.dumps(raw))
+    with pytest.raises(DataError, match=r"encoder\.unusable"):
+        prepare(job(texts(roots)), roots, featuriser=featuriser(tmp_path))
 
 
 def test_a_text_that_is_too_long_loses_its_end(roots: Roots) -> None:
