@@ -23,6 +23,15 @@ def answer(request: Request, model: BaseModel, *, settled: bool = True, status: 
     return conditional(request, model.model_dump_json().encode(), _JSON, settled=settled, status=status)
 
 
+def created(request: Request, model: BaseModel, location: str, *, replayed: bool, settled: bool = True) -> Response:
+    """The answer that names something new at `location`, or (`replayed`) what an idempotency key made before."""
+    response = answer(request, model, settled=settled, status=201)
+    response.headers["location"] = location
+    if replayed:
+        response.headers["idempotency-replayed"] = "true"
+    return response
+
+
 def conditional(
     request: Request,
     content: bytes,

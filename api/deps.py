@@ -81,6 +81,10 @@ ExperimentIdDep = Annotated[str, Depends(get_experiment_id)]
 DatasetIdDep = Annotated[str, Depends(get_dataset_id)]
 WorkerIdDep = Annotated[str, Depends(get_worker_id)]
 LimitDep = Annotated[int, Depends(get_limit)]
+AfterId = Annotated[
+    str | None, Query(pattern=r"^[A-Za-z0-9_\-]{1,64}$", description="`next_after` of the page before.")
+]
+"""The cursor of lists that are paged by id."""
 IdempotencyKey = Annotated[
     str | None,
     Header(

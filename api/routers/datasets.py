@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Query, Request
+from fastapi import APIRouter, Body, Request
 from starlette.responses import Response
 
-from api.conditional import answer
-from api.deps import DatasetIdDep, IdempotencyKey, IfNoneMatch, LimitDep, ProjectDep, ServicesDep
+from api.conditional import answer, created
+from api.deps import AfterId, DatasetIdDep, IdempotencyKey, IfNoneMatch, LimitDep, ProjectDep, ServicesDep
 from api.examples import DATASETS, PLACES
 from api.openapi import NOT_MODIFIED, POLLED_HEADERS, problems
 from api.schemas import (
@@ -42,12 +42,13 @@ def validate_dataset(request: Request, registration: Registration, services: Ser
     """Everything that is wrong or odd with a data set, all in one answer, and what it holds: rows and classes per part,
     lengths, sizes, rates, missing values, the same contents in two parts. Nothing is created; no sample is decoded."""
     found = inspect_data(registration, services.settings.data_roots)
+    errors, warnings = ProblemError.by_severity(found.issues)
     return answer(
         request,
         DatasetValidationOut(
             valid=found.is_valid,
-            errors=[ProblemError.of(issue) for issue in found.issues if issue.severity == "error"],
-            warnings=[ProblemError.of(issue) for issue in found.issues if issue.severity == "warning"],
+            errors=errors,
+            warnings=warnings,
             statistics=None
             if found.statistics is None
             else DatasetStatisticsOut.model_validate(asdict(found.statistics)),
@@ -140,9 +141,7 @@ def list_datasets(
     project: ProjectDep,
     limit: LimitDep,
     if_none_match: IfNoneMatch = None,
-    after: Annotated[
-        str | None, Query(pattern=r"^[A-Za-z0-9_\-]{1,64}$", description="`next_after` of the page before.")
-    ] = None,
+    after: AfterId = None,
 ) -> Response:
     """Every data set of the project."""
     page = services.datasets.list_datasets(project=project, after=after, limit=limit)
@@ -183,8 +182,5 @@ def delete_dataset(dataset_id: DatasetIdDep, services: ServicesDep, project: Pro
 
 
 def _registered(request: Request, view: DatasetView, *, replayed: bool) -> Response:
-    response = answer(request, DatasetOut.of(view), status=201)
-    response.headers["location"] = request.app.url_path_for("get_dataset", dataset_id=view.id)
-    if replayed:
-        response.headers["idempotency-replayed"] = "true"
-    return response
+    location = request.app.url_path_for("get_dataset", dataset_id=view.id)
+    return created(request, DatasetOut.of(view), location, replayed=replayed)

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Body, Query, Request
 from starlette.responses import Response
 
-from api.conditional import answer, conditional
-from api.deps import ExperimentIdDep, IdempotencyKey, IfNoneMatch, LimitDep, ProjectDep, ServicesDep
+from api.conditional import answer, conditional, created
+from api.deps import AfterId, ExperimentIdDep, IdempotencyKey, IfNoneMatch, LimitDep, ProjectDep, ServicesDep
 from api.examples import EXPERIMENTS
 from api.openapi import NOT_MODIFIED, POLLED_HEADERS, problems
 from api.registered import RegisteredDataRoute
@@ -67,11 +67,11 @@ def create_experiment(
             return _created(request, earlier, replayed=True)
     issues = find_experiment_issues(spec, services.settings.data_roots, served=services.workers.served_queues())
     if validate_only:
-        errors = [issue for issue in issues if issue.severity == "error"]
+        errors, warnings = ProblemError.by_severity(issues)
         validation = ExperimentValidationOut(
             valid=not errors,
-            errors=[ProblemError.of(issue) for issue in errors],
-            warnings=[ProblemError.of(issue) for issue in issues if issue.severity == "warning"],
+            errors=errors,
+            warnings=warnings,
             spec=spec.resolved(),
             jobs=len(spec.strategies) * len(spec.seeds),
         )
@@ -96,9 +96,7 @@ def list_experiments(
     project: ProjectDep,
     limit: LimitDep,
     if_none_match: IfNoneMatch = None,
-    after: Annotated[
-        str | None, Query(pattern=r"^[A-Za-z0-9_\-]{1,64}$", description="`next_after` of the page before.")
-    ] = None,
+    after: AfterId = None,
 ) -> Response:
     """Every experiment of the project, with how many of its jobs have which status, but without the jobs."""
     page = services.experiments.list_experiments(project=project, after=after, limit=limit)
@@ -212,9 +210,6 @@ def get_report(
 
 
 def _created(request: Request, experiment: ExperimentView, *, replayed: bool) -> Response:
+    location = request.app.url_path_for("get_experiment", experiment_id=experiment.id)
     shown = ExperimentDetailOut.of(experiment)
-    response = answer(request, shown, settled=experiment.status.is_terminal, status=201)
-    response.headers["location"] = request.app.url_path_for("get_experiment", experiment_id=experiment.id)
-    if replayed:
-        response.headers["idempotency-replayed"] = "true"
-    return response
+    return created(request, shown, location, replayed=replayed, settled=experiment.status.is_terminal)

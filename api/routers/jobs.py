@@ -7,8 +7,8 @@ from typing import Annotated
 from fastapi import APIRouter, Body, Query, Request
 from starlette.responses import Response
 
-from api.conditional import answer
-from api.deps import IdempotencyKey, IfNoneMatch, JobIdDep, LimitDep, ProjectDep, ServicesDep
+from api.conditional import answer, created
+from api.deps import AfterId, IdempotencyKey, IfNoneMatch, JobIdDep, LimitDep, ProjectDep, ServicesDep
 from api.examples import JOB_SPECS
 from api.openapi import NOT_MODIFIED, POLLED_HEADERS, problems
 from api.registered import RegisteredDataRoute
@@ -54,13 +54,13 @@ def create_job(
         # Before the data are looked at: the same key and body have the same answer, whatever became of the files.
         earlier = services.jobs.replay(idempotency_key, project=project, body_digest=digest(spec))
         if earlier is not None:
-            return created(request, earlier, replayed=True)
+            return created_job(request, earlier, replayed=True)
     issues = _issues(spec, services)
     refuse_errors(issues, "job spec and its data")
     job, is_new = services.jobs.submit(
         spec, project=project, idempotency_key=idempotency_key, body_digest=digest(spec), warnings=issues
     )
-    return created(request, job, replayed=not is_new)
+    return created_job(request, job, replayed=not is_new)
 
 
 @router.get(
@@ -76,9 +76,7 @@ def list_jobs(
     project: ProjectDep,
     limit: LimitDep,
     if_none_match: IfNoneMatch = None,
-    after: Annotated[
-        str | None, Query(pattern=r"^[A-Za-z0-9_\-]{1,64}$", description="`next_after` of the page before.")
-    ] = None,
+    after: AfterId = None,
     status: Annotated[JobStatus | None, Query(description="Only jobs in this state.")] = None,
 ) -> Response:
     """Every job of the project, with its resolved spec."""
@@ -125,8 +123,7 @@ def _issues(spec: JobSpec, services: Services) -> tuple[Issue, ...]:
 
 
 def _validation(spec: JobSpec, issues: tuple[Issue, ...]) -> ValidationOut:
-    errors = [ProblemError.of(issue) for issue in issues if issue.severity == "error"]
-    warnings = [ProblemError.of(issue) for issue in issues if issue.severity == "warning"]
+    errors, warnings = ProblemError.by_severity(issues)
     return ValidationOut(
         valid=not errors,
         errors=errors,
@@ -136,10 +133,7 @@ def _validation(spec: JobSpec, issues: tuple[Issue, ...]) -> ValidationOut:
     )
 
 
-def created(request: Request, job: JobView, *, replayed: bool) -> Response:
+def created_job(request: Request, job: JobView, *, replayed: bool) -> Response:
     """The answer that names a new job, or the one that an idempotency key made before."""
-    response = answer(request, JobOut.of(job), settled=job.status.is_terminal, status=201)
-    response.headers["location"] = request.app.url_path_for("get_job", job_id=job.id)
-    if replayed:
-        response.headers["idempotency-replayed"] = "true"
-    return response
+    location = request.app.url_path_for("get_job", job_id=job.id)
+    return created(request, JobOut.of(job), location, replayed=replayed, settled=job.status.is_terminal)

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from api.conditional import answer
 from api.deps import IdempotencyKey, JobIdDep, ProjectDep, ServicesDep
 from api.openapi import problems
-from api.routers.jobs import created
+from api.routers.jobs import created_job
 from api.schemas import JobOut, RetryIn
 from api.strict_json import StrictJsonRoute
 from core.jobs.views import JobView
@@ -77,7 +77,7 @@ def retry_job(
         scheduling=None if body is None else body.scheduling.model_dump(mode="json", exclude_unset=True),
         idempotency_key=idempotency_key,
     )
-    return created(request, view, replayed=not is_new)
+    return created_job(request, view, replayed=not is_new)
 
 
 @router.delete(

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from api.conditional import answer
-from api.deps import IfNoneMatch, LimitDep, ProjectDep, ServicesDep, WorkerIdDep
+from api.deps import AfterId, IfNoneMatch, LimitDep, ProjectDep, ServicesDep, WorkerIdDep
 from api.openapi import NOT_MODIFIED, POLLED_HEADERS, problems
 from api.schemas import ListOut, WorkerOut
 
@@ -30,9 +28,7 @@ def list_workers(
     project: ProjectDep,
     limit: LimitDep,
     if_none_match: IfNoneMatch = None,
-    after: Annotated[
-        str | None, Query(pattern=r"^[A-Za-z0-9_\-]{1,64}$", description="`next_after` of the page before.")
-    ] = None,
+    after: AfterId = None,
 ) -> Response:
     """Every worker process that was heard of within the last day or so. All projects share them; of what they hold,
     only the project's own jobs are named."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
@@ -46,6 +47,15 @@ class ProblemError(WireModel):
             count=issue.count,
             examples=list(issue.examples) or None,
         )
+
+    @classmethod
+    def by_severity(cls, issues: Iterable[Issue]) -> tuple[list[ProblemError], list[ProblemError]]:
+        """The errors among the issues, and the warnings."""
+        errors: list[ProblemError] = []
+        warnings: list[ProblemError] = []
+        for issue in issues:
+            (errors if issue.severity == "error" else warnings).append(cls.of(issue))
+        return errors, warnings
 
 
 class Problem(WireModel):

@@ -32,7 +32,7 @@ from core.data.split_issues import (
     sample_id_issues,
     too_small,
 )
-from core.data.table import Column, Mask, Table
+from core.data.table import Column, Mask, Rows, Table
 from core.data.targets import Labels, Quantity, Targets, read_target, target_issues
 from core.errors import Issue
 from core.spec.data import ColumnSplit, DatasetSpec, DrawSplit, FilesSplit, HashSplit, Holdout
@@ -49,6 +49,19 @@ class Assessment:
     groups: Codes | None = None
     """[N] codes of the groups that V is drawn by; None where it is drawn without groups."""
     issues: list[Issue] = field(default_factory=list)
+
+    def rows_by_part(self) -> dict[str, Rows] | None:
+        """The assessed rows, ascending, of T (`train`), V (`holdout`), `validation` and `test`; None where it is not
+        known."""
+        if self.parts is None or self.holdout is None:
+            return None
+        masks = {
+            "train": (self.parts == TRAIN) & ~self.holdout,
+            "holdout": self.holdout,
+            "validation": self.parts == VALIDATION,
+            "test": self.parts == TEST,
+        }
+        return {name: np.flatnonzero(mask).astype(np.int64) for name, mask in masks.items()}
 
 
 def assess(

@@ -6,6 +6,7 @@ a tar shard, a cell of a binary column.
 
 from __future__ import annotations
 
+import hashlib
 import io
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -58,6 +59,15 @@ class BytesBlob:
 def blob_of(source: Path | bytes) -> Blob:
     """A new sample's file, as `decode_sample` is given it."""
     return BytesBlob(source) if isinstance(source, bytes) else FileBlob(source)
+
+
+def digest_of_files(paths: Iterable[Path]) -> str:
+    """SHA-256 over the names and bytes of these files, in hex. Raises OSError."""
+    digest = hashlib.sha256()
+    for path in paths:
+        with path.open("rb") as file:
+            digest.update(f"{path.name} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+    return digest.hexdigest()
 
 
 def open_blob(blob: Blob, most_bytes: int) -> BinaryIO:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.data.absence import absence_issues
-from core.data.assessment import Assessment, assess
+from core.data.assessment import assess
 from core.data.blobs import Blob
 from core.data.decoding.pool import DecoderPool
 from core.data.features import Featuriser, fit_features
@@ -30,7 +30,7 @@ from core.data.pretrained import find_pretrained, pretrained_of
 from core.data.problems import RowProblem
 from core.data.quantity import TargetScale
 from core.data.remote import RemoteBlob, fetching_ahead
-from core.data.split import TEST, TRAIN, VALIDATION, Codes
+from core.data.split import Codes
 from core.data.store import Store
 from core.data.survey import Survey, judge, take_survey
 from core.data.table import Mask, Rows
@@ -161,9 +161,10 @@ def prepare(
     issues += weight_issues(assessment.labels, spec.training.loss.class_weights)
     absent = {name: mask[keep] for name, mask in survey.absent.items()}
     issues += absence_issues(dataset.modalities, absent, assessment, _POINTER)
-    split = _split_of(assessment)
-    if split is None or any(issue.severity == "error" for issue in issues):
+    rows_by_part = assessment.rows_by_part()
+    if rows_by_part is None or any(issue.severity == "error" for issue in issues):
         raise _failure(issues)
+    split = SplitIndices(**rows_by_part)
     states, stores = _fit_all(spec, readings, keep, split, absent, issues, means.space)
     rows = survey.rows[keep]
     targets, target_scale = _targets_of(assessment.labels, split)
@@ -242,18 +243,6 @@ def _read_one(modality: Modality, where: str, survey: Survey, roots: Mapping[str
             reading = means.featuriser.read(modality, files, pointer, survey.table, at_hand)
     reading.problems = sorted([*missing, *reading.problems], key=lambda problem: problem.row)
     return reading
-
-
-def _split_of(assessment: Assessment) -> SplitIndices | None:
-    parts, held = assessment.parts, assessment.holdout
-    if parts is None or held is None:
-        return None
-    return SplitIndices(
-        train=np.flatnonzero((parts == TRAIN) & ~held).astype(np.int64),
-        holdout=np.flatnonzero(held).astype(np.int64),
-        validation=np.flatnonzero(parts == VALIDATION).astype(np.int64),
-        test=np.flatnonzero(parts == TEST).astype(np.int64),
-    )
 
 
 def _targets_of(targets: Targets, split: SplitIndices) -> tuple[NDArray[Any], TargetScale | None]:

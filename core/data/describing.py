@@ -11,7 +11,7 @@ from core.data.absence import absent_rows
 from core.data.assessment import Assessment, joint_values
 from core.data.duplicates import PARTS, Duplicates
 from core.data.media_headers import Headers
-from core.data.modalities.text import tokens_of
+from core.data.modalities.text import joined, tokens_of
 from core.data.split import TEST, TRAIN, UNUSED, VALIDATION, Codes
 from core.data.statistics import (
     ClassStatistics,
@@ -59,8 +59,10 @@ def describe(
     parts: Codes,
     headers: Mapping[str, Headers],
     duplicates: Mapping[str, Duplicates],
+    texts: Mapping[str, list[str]],
 ) -> DatasetStatistics:
-    """Count everything. `parts` is `part_codes(look)`; needs the survey's table."""
+    """Count everything. `parts` is `part_codes(look)`, `texts` has `joined_texts` of every usable text modality; needs
+    the survey's table."""
     survey = look.survey
     assert survey.table is not None
     assert survey.source is not None
@@ -72,7 +74,7 @@ def describe(
         holdout_groups=look.assessment.holdout_groups if look.assessment is not None else (),
         target=_target(spec, look, parts),
         modalities=tuple(
-            _modality(modality, survey, headers.get(modality.name), duplicates.get(modality.name))
+            _modality(modality, survey, headers.get(modality.name), duplicates.get(modality.name), texts)
             for modality in spec.modalities
             if modality.name in survey.usable
         ),
@@ -128,7 +130,11 @@ def _target(spec: DatasetSpec, look: Look, parts: Codes) -> TargetStatistics | N
 
 
 def _modality(
-    modality: Modality, survey: Survey, headers: Headers | None, duplicates: Duplicates | None
+    modality: Modality,
+    survey: Survey,
+    headers: Headers | None,
+    duplicates: Duplicates | None,
+    texts: Mapping[str, list[str]],
 ) -> ModalityStatistics:
     assert survey.table is not None
     missing, measures, counts, shape = _missing(modality, survey.table), {}, {}, None
@@ -136,7 +142,7 @@ def _modality(
         measures = {name: spread for name, values in headers.measures.items() if (spread := Spread.of(values))}
         counts = {name: dict(found.most_common(20)) for name, found in headers.counts.items()}
     elif isinstance(modality, TextModality):
-        measures = _texts(joined_texts(survey.table, modality), modality)
+        measures = _texts(texts[modality.name], modality)
     elif not isinstance(modality, TabularModality | MediaModality):
         assert survey.source is not None
         shape = survey.source.headers[modality.column].shape
@@ -156,7 +162,7 @@ def _modality(
 def joined_texts(table: Table, modality: TextModality) -> list[str]:
     """Each row's text, the columns joined by line breaks."""
     columns = [table.columns[name].text() for name in modality.text_columns]
-    return ["\n".join(cell for cell in cells if cell.strip()) for cells in zip(*columns, strict=True)]
+    return [joined(cells) for cells in zip(*columns, strict=True)]
 
 
 def _missing(modality: Modality, table: Table) -> int | None:

@@ -26,6 +26,9 @@ from core.data.modalities.base import Floats
 
 log = logging.getLogger(__name__)
 
+MOST_BYTES = 20 * 2**30
+"""What is kept where the operator says nothing."""
+
 
 class FeatureCache:
     """The features of one machine. `most_bytes`: what is left after a write; the least recently used go first."""
@@ -38,11 +41,11 @@ class FeatureCache:
         """Those of the samples that are known, as float32 `[D]`."""
         found: dict[bytes, Floats] = {}
         for index in sorted((self._folder / key).glob("*.json")):
-            samples = self._samples(index)
+            samples, sha256 = _index(index)
             places = {
                 digest: place for place, digest in enumerate(samples) if digest in digests and digest not in found
             }
-            vectors = self._vectors(index) if places else None
+            vectors = _vectors(index, sha256) if places else None
             if vectors is not None and len(vectors) == len(samples):
                 found |= {digest: np.array(vectors[place]) for digest, place in places.items()}
         return found
@@ -75,28 +78,6 @@ class FeatureCache:
         except OSError as error:
             log.warning("features are not kept", extra={"error": str(error)})
 
-    def _samples(self, index: Path) -> list[bytes]:
-        try:
-            return [bytes.fromhex(digest) for digest in json.loads(index.read_text())["samples"]]
-        except (OSError, ValueError, KeyError, TypeError):
-            return []
-
-    def _vectors(self, index: Path) -> Floats | None:
-        path = index.with_suffix(".npy")
-        try:
-            content = path.read_bytes()
-            if _sha256(content) != json.loads(index.read_text())["sha256"]:
-                raise ValueError("its checksum is wrong")
-            vectors: Floats = np.load(io.BytesIO(content), allow_pickle=False)
-            os.utime(index)  # it is in use
-            return vectors
-        except FileNotFoundError:  # another process has made room meanwhile
-            return None
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            log.warning("kept features are damaged, and are computed again", extra={"error": str(error)})
-            _remove(index)
-            return None
-
     def _trim(self, keep: Path) -> None:
         """Remove the files that were used longest ago, until the others fit."""
         sizes: list[tuple[float, int, Path]] = []
@@ -113,6 +94,31 @@ class FeatureCache:
             if index != keep:
                 _remove(index)
                 total -= size
+
+
+def _index(path: Path) -> tuple[list[bytes], str]:
+    """The samples that a file has the features of, and its checksum; none where that cannot be read."""
+    try:
+        told = json.loads(path.read_text())
+        return [bytes.fromhex(digest) for digest in told["samples"]], str(told["sha256"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return [], ""
+
+
+def _vectors(index: Path, sha256: str) -> Floats | None:
+    try:
+        content = index.with_suffix(".npy").read_bytes()
+        if _sha256(content) != sha256:
+            raise ValueError("its checksum is wrong")
+        vectors: Floats = np.load(io.BytesIO(content), allow_pickle=False)
+        os.utime(index)  # it is in use
+        return vectors
+    except FileNotFoundError:  # another process has made room meanwhile
+        return None
+    except (OSError, ValueError) as error:
+        log.warning("kept features are damaged, and are computed again", extra={"error": str(error)})
+        _remove(index)
+        return None
 
 
 def _remove(index: Path) -> None:

@@ -18,10 +18,9 @@ from core.data.blobs import Blob, blob_of, open_blob
 from core.data.feature_cache import FeatureCache
 from core.data.modalities import arrays, audio, clips, image, text, video
 from core.data.modalities.base import Floats, Raw, Reading, State, guard_store, hashed
-from core.data.pretrained import PretrainedFiles
+from core.data.pretrained import PretrainedFiles, encoder_error
 from core.data.problems import RowProblem, SampleError
 from core.data.table import Rows, Table
-from core.errors import DataError, Issue
 from core.spec.data import AudioModality, Modality, TextModality, VideoModality
 from core.spec.job import canonical_json
 
@@ -93,8 +92,7 @@ class Featuriser:
         """
         if files.digest() != frozen["digest"]:
             detail = "the files of a frozen encoder are not those that the model was trained with"
-            issue = Issue(code="encoder.changed", detail=detail, pointer=pointer, hint="put the old files back")
-            raise DataError(detail, code=issue.code, hint=issue.hint, issues=(issue,))
+            raise encoder_error("encoder.changed", detail, "put the old files back", pointer)
         if frozen["kind"] == "text":
             value = str(text.text_of(value)[0])
         return self._load(files, frozen["kind"], pointer).features([decode_for(value, frozen)])
@@ -190,10 +188,7 @@ class _Samples:
 def _texts(modality: TextModality, table: Table) -> _Samples:
     reading = text.read_texts([table.columns[name] for name in modality.text_columns])
     bad = {problem.row for problem in reading.problems}
-    digests = [
-        b"" if row in bad else hashlib.sha256(str(words).encode("utf-8", "surrogatepass")).digest()
-        for row, words in enumerate(reading.raw)
-    ]
+    digests = [b"" if row in bad else text.digest_of(str(words)) for row, words in enumerate(reading.raw)]
     return _Samples(digests, reading.problems, lambda row: str(reading.raw[row]))
 
 

@@ -11,8 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
-
 from core.data.blobs import Blob
 from core.data.describing import describe, joined_texts, part_codes
 from core.data.duplicates import Budget, Duplicates, duplicate_issue, same_files, same_texts
@@ -21,7 +19,7 @@ from core.data.media_headers import Headers, read_headers
 from core.data.modalities.audio import rate_warnings
 from core.data.problems import RowProblem
 from core.data.sources.base import UNCHECKED
-from core.data.split import TEST, TRAIN, VALIDATION, Codes
+from core.data.split import Codes
 from core.data.statistics import DatasetStatistics
 from core.data.validation import CheckLimits, Look, look_at
 from core.errors import Issue
@@ -98,30 +96,28 @@ def inspect(
         found = [replace(issue, severity="error") if issue.code == UNCHECKED else issue for issue in look.issues]
         return Inspection(issues=tuple(found), statistics=None, fingerprint=None)
     parts = part_codes(look)
-    duplicates = _duplicates(spec, look, parts, limits)
+    texts = {
+        modality.name: joined_texts(look.survey.table, modality)
+        for modality in spec.modalities
+        if isinstance(modality, TextModality) and modality.name in look.survey.usable
+    }
+    duplicates = _duplicates(look, parts, texts, limits)
     issues = [*look.issues, *_warnings(spec, look, headers, duplicates, pointer)]
     issues.sort(key=lambda issue: issue.severity != "error")
     valid = not any(issue.severity == "error" for issue in issues)
     return Inspection(
         issues=tuple(issues),
-        statistics=describe(spec, holdout, look, parts, headers, duplicates),
+        statistics=describe(spec, holdout, look, parts, headers, duplicates, texts),
         fingerprint=_fingerprint(spec, holdout, seed, look) if valid else None,
     )
 
 
-def _duplicates(spec: DatasetSpec, look: Look, parts: Codes, limits: InspectionLimits) -> dict[str, Duplicates]:
-    survey = look.survey
-    assert survey.table is not None
+def _duplicates(
+    look: Look, parts: Codes, texts: Mapping[str, list[str]], limits: InspectionLimits
+) -> dict[str, Duplicates]:
     budget = Budget(limits.compared_bytes, time.monotonic() + limits.compared_seconds)
-    found: dict[str, Duplicates] = {}
-    for modality in spec.modalities:
-        if modality.name not in survey.usable:
-            continue
-        if modality.name in look.media:
-            found[modality.name] = same_files(look.media[modality.name], parts, budget)
-        elif isinstance(modality, TextModality):
-            found[modality.name] = same_texts(joined_texts(survey.table, modality), parts)
-    return found
+    found = {name: same_files(blobs, parts, budget) for name, blobs in look.media.items()}
+    return found | {name: same_texts(words, parts) for name, words in texts.items()}
 
 
 def _warnings(
@@ -146,20 +142,16 @@ def _warnings(
 
 
 def _fingerprint(spec: DatasetSpec, holdout: Holdout, seed: int, look: Look) -> str | None:
-    assessment, source = look.assessment, look.survey.source
-    if assessment is None or assessment.parts is None or assessment.holdout is None or source is None:
+    source = look.survey.source
+    split = look.assessment.rows_by_part() if look.assessment is not None else None
+    if split is None or source is None:
         return None
-    rows, parts, held = look.survey.rows[look.keep], assessment.parts, assessment.holdout
+    rows = look.survey.rows[look.keep]
     return dataset_fingerprint(
         spec,
         holdout,
         seed=seed if holdout.seed is None else holdout.seed,
         source_digest=source.digest(),
         media={},
-        split={
-            "train": rows[(parts == TRAIN) & ~held],
-            "holdout": rows[np.asarray(held)],
-            "validation": rows[parts == VALIDATION],
-            "test": rows[parts == TEST],
-        },
+        split={part: rows[indices] for part, indices in split.items()},
     )

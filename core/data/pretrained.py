@@ -6,14 +6,14 @@ tokenizer's or a model's own code. A config that asks for code is refused.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from core.data.blobs import digest_of_files
 from core.data.uris import is_file, is_folder, resolve
 from core.errors import DataError, Issue, SpecError
 from core.spec.data import DatasetSpec, Modality, PretrainedEncoder
@@ -45,11 +45,7 @@ class PretrainedFiles:
 
     def digest(self) -> str:
         """SHA-256 over names and bytes of `files`, in hex."""
-        digest = hashlib.sha256()
-        for path in self.files:
-            with path.open("rb") as file:
-                digest.update(f"{path.name} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
-        return digest.hexdigest()
+        return digest_of_files(self.files)
 
 
 def find_pretrained(
@@ -61,22 +57,24 @@ def find_pretrained(
     """
     folder = resolve(encoder.path, roots, pointer=pointer)
     if not is_folder(folder):
-        raise _refused("encoder.not_found", f"there is no folder {encoder.path!r}", "is it below models://?", pointer)
+        raise encoder_error(
+            "encoder.not_found", f"there is no folder {encoder.path!r}", "is it below models://?", pointer
+        )
     config = _json(folder, CONFIG, roots, pointer)
     if config is None:
-        raise _refused("encoder.not_found", f"{encoder.path!r} has no {CONFIG}", _SAVE, pointer)
+        raise encoder_error("encoder.not_found", f"{encoder.path!r} has no {CONFIG}", _SAVE, pointer)
     if "auto_map" in config:
         detail = f"{CONFIG} of {encoder.path!r} asks for code of its own"
-        raise _refused(
+        raise encoder_error(
             "encoder.remote_code", detail, "no model's own code is run here; take one that needs none", pointer
         )
     if not isinstance(config.get("model_type"), str):
-        raise _refused("encoder.malformed", f"{CONFIG} of {encoder.path!r} has no model_type", _SAVE, pointer)
+        raise encoder_error("encoder.malformed", f"{CONFIG} of {encoder.path!r} has no model_type", _SAVE, pointer)
     processor = _json(folder, PROCESSOR, roots, pointer) or {}
     needed = _NEEDED[kind]
     if _below(folder, needed, roots, pointer) is None:
         hint = "save the tokenizer as a fast one" if needed == TOKENIZER else "save the model's processor beside it"
-        raise _refused("encoder.not_found", f"{encoder.path!r} has no {needed}, which {kind} needs", hint, pointer)
+        raise encoder_error("encoder.not_found", f"{encoder.path!r} has no {needed}, which {kind} needs", hint, pointer)
     weights = _weights(folder, encoder.path, roots, pointer)
     others = (_below(folder, name, roots, pointer) for name in (CONFIG, needed, *_READ_TOO))
     files = sorted({*weights, *(path for path in others if path is not None)}, key=lambda path: path.name)
@@ -110,12 +108,14 @@ def _weights(folder: Path, shown: str, roots: Mapping[str, Path], pointer: str) 
     if not names:
         pickled = any(name.endswith((".bin", ".pt", ".pth", ".ckpt")) for name in there)
         detail = f"{shown!r} has no safetensors" + (", only pickled weights, which are never read" if pickled else "")
-        raise _refused("encoder.no_safetensors", detail, _SAVE, pointer)
+        raise encoder_error("encoder.no_safetensors", detail, _SAVE, pointer)
     found = []
     for name in names:
         path = _below(folder, name, roots, pointer)
         if path is None or not _is_safetensors(path):
-            raise _refused("encoder.malformed", f"{name} of {shown!r} is no whole safetensors file", _SAVE, pointer)
+            raise encoder_error(
+                "encoder.malformed", f"{name} of {shown!r} is no whole safetensors file", _SAVE, pointer
+            )
         found.append(path)
     return found
 
@@ -146,8 +146,10 @@ def _json(folder: Path, name: str, roots: Mapping[str, Path], pointer: str) -> d
         if isinstance(found, dict):
             return found
     except (OSError, ValueError, RecursionError) as error:
-        raise _refused("encoder.malformed", f"{name} cannot be read: {str(error)[:100]}", _SAVE, pointer) from error
-    raise _refused("encoder.malformed", f"{name} holds no JSON object", _SAVE, pointer)
+        raise encoder_error(
+            "encoder.malformed", f"{name} cannot be read: {str(error)[:100]}", _SAVE, pointer
+        ) from error
+    raise encoder_error("encoder.malformed", f"{name} holds no JSON object", _SAVE, pointer)
 
 
 def _below(folder: Path, name: str, roots: Mapping[str, Path], pointer: str) -> Path | None:
@@ -156,12 +158,7 @@ def _below(folder: Path, name: str, roots: Mapping[str, Path], pointer: str) -> 
     return path if is_file(path) else None
 
 
-def _refused(code: str, detail: str, hint: str, pointer: str) -> DataError:
+def encoder_error(code: str, detail: str, hint: str, pointer: str) -> DataError:
+    """What is wrong with a pretrained encoder, at the field that names it."""
     issue = Issue(code=code, detail=detail, hint=hint, pointer=pointer)
     return DataError(detail, code=code, hint=hint, issues=(issue,))
-
-
-def at(error: DataError, pointer: str) -> DataError:
-    """The error with its issues at that pointer."""
-    error.issues = tuple(replace(issue, pointer=pointer) for issue in error.issues)
-    return error

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy.exc import IntegrityError
-
 from core.errors import Issue, NotFoundError
 from core.jobs.dataset_views import DatasetView
 from core.jobs.service import DEFAULT_PROJECT
-from core.jobs.submission import check_key, check_same_body, digest_of
+from core.jobs.submission import check_key, check_same_body, digest_of, once
 from core.jobs.views import Page
 from core.persistence import Database
 from core.persistence.engine import now
@@ -40,12 +38,8 @@ class DatasetService:
 
         Raises `IdempotencyError` where the key stored another one, `SpecError` (`idempotency.key`).
         """
-        digest = digest_of(registration.canonical())
-        if idempotency_key is not None:
-            found = self.replay(idempotency_key, project=project, registration=registration)
-            if found is not None:
-                return found, False
-        try:
+
+        def create() -> DatasetView:
             with self._database.write() as session:
                 moment = now(session)
                 row = DatasetRow(
@@ -56,18 +50,16 @@ class DatasetService:
                     statistics=dict(statistics),
                     warnings=[issue.to_json() for issue in warnings],
                     idempotency_key=idempotency_key,
-                    body_digest=digest,
+                    body_digest=digest_of(registration.canonical()),
                     created_at=moment,
                 )
                 DatasetRepository(session).add(row)
-                return _view(row), True
-        except IntegrityError:  # another request with the same key was faster
-            found = None
-            if idempotency_key is not None:
-                found = self.replay(idempotency_key, project=project, registration=registration)
-            if found is None:
-                raise
-            return found, False
+                return _view(row)
+
+        def replay(key: str) -> DatasetView | None:
+            return self.replay(key, project=project, registration=registration)
+
+        return once(idempotency_key, replay, create)
 
     def replay(
         self, idempotency_key: str, *, project: str = DEFAULT_PROJECT, registration: DatasetRegistration

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from core.errors import ConflictError, Issue, NotFoundError
@@ -19,7 +18,7 @@ from core.jobs.lifecycle import delete_locked
 from core.jobs.mapping import experiment_view, member_view
 from core.jobs.service import DEFAULT_PROJECT, cancel_locked
 from core.jobs.state import JobStatus
-from core.jobs.submission import NewJob, WakeUps, check_key, check_same_body, digest_of, insert_jobs
+from core.jobs.submission import NewJob, WakeUps, check_key, check_same_body, digest_of, insert_jobs, once
 from core.jobs.views import Page
 from core.persistence import Database
 from core.persistence.engine import now
@@ -62,21 +61,16 @@ class ExperimentService:
         `ValidationError` where a strategy's changes do not give a job spec.
         """
         digest = body_digest or digest_of(spec.canonical())
-        if idempotency_key is not None:
-            found = self.replay(idempotency_key, project=project, body_digest=digest)
-            if found is not None:
-                return found, False
-        try:
+
+        def create() -> ExperimentView:
             view, wake_ups = self._insert(spec, project, idempotency_key, digest, warnings)
-        except IntegrityError:  # another request with the same key was faster
-            found = None
-            if idempotency_key is not None:
-                found = self.replay(idempotency_key, project=project, body_digest=digest)
-            if found is None:
-                raise
-            return found, False
-        self._wake_ups.send(wake_ups)
-        return view, True
+            self._wake_ups.send(wake_ups)
+            return view
+
+        def replay(key: str) -> ExperimentView | None:
+            return self.replay(key, project=project, body_digest=digest)
+
+        return once(idempotency_key, replay, create)
 
     def replay(
         self, idempotency_key: str, *, project: str = DEFAULT_PROJECT, body_digest: str

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from core.errors import Issue, NotFoundError, SpecError
@@ -17,7 +16,7 @@ from core.jobs.downsampling import thin
 from core.jobs.ledger import Ledger
 from core.jobs.mapping import artifact_view, event_view, job_view, metric_point, super_epoch_view
 from core.jobs.state import CANCEL_REQUESTED, Action, JobStatus
-from core.jobs.submission import NewJob, WakeUps, check_key, check_same_body, digest_of, insert_jobs
+from core.jobs.submission import NewJob, WakeUps, check_key, check_same_body, digest_of, insert_jobs, once
 from core.jobs.views import ArtifactView, EventView, JobPulse, JobView, MetricPoint, Page, SuperEpochView
 from core.persistence import Database
 from core.persistence.engine import now
@@ -74,21 +73,16 @@ class JobService:
         where too many jobs wait. `retry_of`: the job to go on from, which the caller has looked at.
         """
         digest = body_digest or digest_of(spec.canonical())
-        if idempotency_key is not None:
-            found = self.replay(idempotency_key, project=project, body_digest=digest)
-            if found is not None:
-                return found, False
-        try:
+
+        def create() -> JobView:
             view, wake_ups = self._insert(spec, project, idempotency_key, digest, warnings, retry_of)
-        except IntegrityError:  # another request with the same key was faster
-            found = None
-            if idempotency_key is not None:
-                found = self.replay(idempotency_key, project=project, body_digest=digest)
-            if found is None:
-                raise
-            return found, False
-        self._wake_ups.send(wake_ups)
-        return view, True
+            self._wake_ups.send(wake_ups)
+            return view
+
+        def replay(key: str) -> JobView | None:
+            return self.replay(key, project=project, body_digest=digest)
+
+        return once(idempotency_key, replay, create)
 
     def replay(self, idempotency_key: str, *, project: str = DEFAULT_PROJECT, body_digest: str) -> JobView | None:
         """The job that this key created with this body; `None` for a fresh key. Raises as `submit` does."""

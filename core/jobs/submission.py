@@ -8,8 +8,9 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from core.errors import IdempotencyError, Issue, LimitError, SpecError
@@ -24,6 +25,8 @@ from core.persistence.repositories import JobRepository, UnitRepository
 from core.spec import JobSpec
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 AT_ONCE = 100
 """So many wake-ups follow a commit; dispatchers send the others in their passes. Nobody can act on more at once."""
@@ -114,6 +117,19 @@ class WakeUps:
 def digest_of(canonical: bytes) -> str:
     """Identifies a request's body, whatever its blanks and the order of its keys: `sha256:<hex>`."""
     return f"sha256:{hashlib.sha256(canonical).hexdigest()}"
+
+
+def once(key: str | None, replay: Callable[[str], T | None], create: Callable[[], T]) -> tuple[T, bool]:
+    """What an idempotency key created before, by `replay`, else what `create` creates now: `(it, is it new)`. Of many
+    requests with one key one creates: the tables take a key once."""
+    if key is not None and (found := replay(key)) is not None:
+        return found, False
+    try:
+        return create(), True
+    except IntegrityError:  # another request with the same key was faster
+        if key is None or (found := replay(key)) is None:
+            raise
+        return found, False
 
 
 def check_key(idempotency_key: str) -> None:

@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from core.data.features import LoadModel
 from core.data.modalities.base import Floats
-from core.data.pretrained import TOKENIZER, PretrainedFiles
-from core.errors import DataError, Issue
+from core.data.pretrained import TOKENIZER, PretrainedFiles, encoder_error
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +85,7 @@ class Frozen:
         return _numpy(_over_places(hidden)[0])
 
 
-def load_frozen(device: torch.device) -> Any:
+def load_frozen(device: torch.device) -> LoadModel:
     """What `core.data.features.Featuriser` loads models with."""
 
     def load(files: PretrainedFiles, kind: str, pointer: str) -> Frozen:
@@ -99,7 +99,7 @@ def _load(files: PretrainedFiles, kind: str, pointer: str) -> nn.Module:
         import transformers
     except ImportError as error:
         hint = "pip install 'gblend[hf]', where the workers run"
-        raise _refused("data.missing_library", "transformers is not installed here", hint, pointer) from error
+        raise encoder_error("data.missing_library", "transformers is not installed here", hint, pointer) from error
     lines: Any = transformers.logging  # it has no types
     lines.set_verbosity_error()
     lines.disable_progress_bar()
@@ -116,7 +116,7 @@ def _load(files: PretrainedFiles, kind: str, pointer: str) -> nn.Module:
         detail = (
             f"the model cannot be loaded: {str(error).splitlines()[0][:200] if str(error) else type(error).__name__}"
         )
-        raise _refused("encoder.unusable", detail, "does it load with transformers.AutoModel?", pointer) from error
+        raise encoder_error("encoder.unusable", detail, "does it load with transformers.AutoModel?", pointer) from error
     tower = getattr(model, _TOWERS[kind], None)
     if tower is None and getattr(model.config, "is_encoder_decoder", False):
         tower = model.get_encoder()
@@ -124,7 +124,7 @@ def _load(files: PretrainedFiles, kind: str, pointer: str) -> nn.Module:
     missing = [name for name in told["missing_keys"] if "pooler" not in name]
     if missing:
         detail = f"the weights lack {len(missing)} tensors that the model has ({sorted(missing)[0]}, ...)"
-        raise _refused("encoder.unusable", detail, "what is not in the file would be random", pointer)
+        raise encoder_error("encoder.unusable", detail, "what is not in the file would be random", pointer)
     return chosen
 
 
@@ -135,7 +135,7 @@ def _tokenizer(files: PretrainedFiles, pointer: str) -> Any:
         tokenizer = Tokenizer.from_file(str(files.folder / TOKENIZER))
     except Exception as error:  # the library raises nothing more precise
         detail = f"{TOKENIZER} cannot be read: {str(error)[:200]}"
-        raise _refused("encoder.unusable", detail, "save the tokenizer as a fast one", pointer) from error
+        raise encoder_error("encoder.unusable", detail, "save the tokenizer as a fast one", pointer) from error
     longest = files.config.get("max_position_embeddings")
     pad = files.config.get("pad_token_id")
     # Positions of RoBERTa and its like begin behind the padding's.
@@ -150,7 +150,7 @@ def _tokenizer(files: PretrainedFiles, pointer: str) -> Any:
     known = files.config.get("vocab_size")
     if isinstance(known, int) and tokenizer.get_vocab_size() > known:
         detail = f"{TOKENIZER} knows {tokenizer.get_vocab_size()} tokens, the model {known}"
-        raise _refused("encoder.unusable", detail, "are they of one model?", pointer)
+        raise encoder_error("encoder.unusable", detail, "are they of one model?", pointer)
     return tokenizer
 
 
@@ -162,7 +162,7 @@ def _processor(files: PretrainedFiles, kind: str, pointer: str) -> Any:
         return loader.from_pretrained(files.folder, local_files_only=True, trust_remote_code=False)
     except Exception as error:  # as above
         detail = f"the processor cannot be loaded: {str(error).splitlines()[0][:200] if str(error) else ''}"
-        raise _refused("encoder.unusable", detail, "does it load with transformers?", pointer) from error
+        raise encoder_error("encoder.unusable", detail, "does it load with transformers?", pointer) from error
 
 
 def _over_places(hidden: Tensor) -> Tensor:
@@ -173,8 +173,3 @@ def _over_places(hidden: Tensor) -> Tensor:
 def _numpy(values: Tensor) -> Floats:
     found: Floats = values.float().cpu().numpy()
     return found
-
-
-def _refused(code: str, detail: str, hint: str, pointer: str) -> DataError:
-    issue = Issue(code=code, detail=detail, hint=hint, pointer=pointer)
-    return DataError(detail, code=code, hint=hint, issues=(issue,))

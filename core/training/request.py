@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from core.data.feature_cache import MOST_BYTES
 from core.data.loading import FILE_SECONDS, MEMORY_BYTES, Loading
 from core.processes import cores
 from core.spec import JobSpec
@@ -35,7 +36,7 @@ class RunRequest:
     """The machines that train it together; `None`: this one alone."""
     features: Path | None = None
     """Where features of frozen encoders are kept; `None`: in the run's own folder."""
-    features_bytes: int = 20 * 2**30
+    features_bytes: int = MOST_BYTES
     """How much of them."""
     loading: Loading = field(default_factory=Loading)
     """How data are loaded; changes no result."""
@@ -54,7 +55,7 @@ class RunRequest:
             head=raw.get("head"),
             nodes=Nodes.from_json(raw["nodes"]) if raw.get("nodes") else None,
             features=Path(raw["features"]) if raw.get("features") else None,
-            features_bytes=int(raw.get("features_bytes", 20 * 2**30)),
+            features_bytes=int(raw.get("features_bytes", MOST_BYTES)),
             loading=_loading(raw.get("loading", {})),
             estimates=tuple(Path(path) for path in raw.get("estimates", ())),
         )

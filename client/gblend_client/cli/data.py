@@ -102,13 +102,7 @@ def datasets(
 ) -> None:
     """List the registered data sets, newest first."""
     with open_session(url, as_json) as session:
-        found = list(session.gblend.datasets.list(limit=limit))
-        if as_json:
-            session.out.data({"object": "list", "data": [each.raw for each in found]})
-        elif found:
-            session.out.show(data_report.datasets_table(found))
-        else:
-            session.out.note("no data sets")
+        session.out.rows(list(session.gblend.datasets.list(limit=limit)), data_report.datasets_table, "no data sets")
 
 
 def is_dataset_id(text: str) -> bool:

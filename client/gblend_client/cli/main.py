@@ -96,13 +96,7 @@ def jobs(
 ) -> None:
     """List jobs, newest first."""
     with open_session(url, as_json) as session:
-        found = list(session.gblend.jobs.list(status=status, limit=limit))
-        if as_json:
-            session.out.data({"object": "list", "data": [job.raw for job in found]})
-        elif found:
-            session.out.show(tables.jobs_table(found))
-        else:
-            session.out.note("no jobs")
+        session.out.rows(list(session.gblend.jobs.list(status=status, limit=limit)), tables.jobs_table, "no jobs")
 
 
 @app.command()
@@ -159,12 +153,7 @@ def experiments(
     """List experiments, newest first."""
     with open_session(url, as_json) as session:
         found = list(session.gblend.experiments.list(limit=limit))
-        if as_json:
-            session.out.data({"object": "list", "data": [each.raw for each in found]})
-        elif found:
-            session.out.show(tables_of_experiments.experiments_table(found))
-        else:
-            session.out.note("no experiments")
+        session.out.rows(found, tables_of_experiments.experiments_table, "no experiments")
 
 
 @app.command()
@@ -177,12 +166,8 @@ def workers(
     """List the workers, newest first: their queues and slots, and what they run."""
     with open_session(url, as_json) as session:
         found = [each for each in session.gblend.workers.list(limit=limit) if everyone or each.state == "alive"]
-        if as_json:
-            session.out.data({"object": "list", "data": [each.raw for each in found]})
-        elif found:
-            session.out.show(tables.workers_table(found))
-        else:
-            session.out.note("no workers" if everyone else "no worker is alive (--all shows those that were)")
+        nothing = "no workers" if everyone else "no worker is alive (--all shows those that were)"
+        session.out.rows(found, tables.workers_table, nothing)
 
 
 @app.command()
@@ -212,13 +197,7 @@ def show(job_id: JobId, as_json: Json = False, url: Url = None) -> None:
 def weights(job_id: JobId, as_json: Json = False, url: Url = None) -> None:
     """Show a job's weights, G, O and OGR, per super-epoch and head."""
     with open_session(url, as_json) as session:
-        history = session.gblend.jobs.super_epochs(job_id)
-        if as_json:
-            session.out.data({"object": "list", "data": [row.raw for row in history]})
-        elif history:
-            session.out.show(tables.super_epochs_table(history))
-        else:
-            session.out.note("no super-epochs yet")
+        session.out.rows(session.gblend.jobs.super_epochs(job_id), tables.super_epochs_table, "no super-epochs yet")
 
 
 @app.command()

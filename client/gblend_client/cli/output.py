@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NoReturn, TypeVar
 
 from rich.console import Console, RenderableType
 from rich.text import Text
 
 from gblend_client.errors import APIError, GblendError, InvalidInput, ProblemItem, RateLimited, ServerError
-from gblend_client.types import Event, LogChunk
+from gblend_client.types import Event, LogChunk, _Object
+
+Row = TypeVar("Row", bound=_Object)
 
 OK = 0
 JOB_FAILED = 1
@@ -91,6 +93,15 @@ class Output:
     def show(self, drawing: RenderableType) -> None:
         """A table or the like."""
         self.out.print(drawing)
+
+    def rows(self, found: Sequence[Row], drawing: Callable[[Sequence[Row]], RenderableType], nothing: str) -> None:
+        """A list: as a table, as one JSON object, or where it is empty, that there is nothing."""
+        if self.as_json:
+            self.data({"object": "list", "data": [row.raw for row in found]})
+        elif found:
+            self.show(drawing(found))
+        else:
+            self.note(nothing)
 
     def note(self, text: str) -> None:
         """A remark beside the results."""

@@ -11,7 +11,7 @@ import hashlib
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -34,7 +34,7 @@ def read_texts(columns: Sequence[Column]) -> Reading:
     raw = np.empty(rows, dtype=object)
     problems: list[RowProblem] = []
     for row in range(rows):
-        text = "\n".join(texts[row] for texts in cells if texts[row].strip())
+        text = joined(texts[row] for texts in cells)
         try:
             raw[row] = checked(text)
         except SampleError as error:
@@ -87,8 +87,13 @@ def text_of(value: Any) -> Raw:
     if not isinstance(cells, Sequence) or not all(isinstance(cell, str) for cell in cells):
         raise SampleError("value.dtype", "it is neither a text nor a list of texts")
     raw = np.empty(1, dtype=object)
-    raw[0] = checked("\n".join(cell for cell in cells if cell.strip()))
+    raw[0] = checked(joined(cells))
     return raw
+
+
+def joined(cells: Iterable[str]) -> str:
+    """The cells of one row as one text: those that are not blank, by line breaks."""
+    return "\n".join(cell for cell in cells if cell.strip())
 
 
 def digest_of(text: str) -> bytes:

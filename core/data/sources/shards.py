@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fnmatch
-import hashlib
 import io
 import itertools
 import math
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.lib import format as npy
 
+from core.data.blobs import digest_of_files
 from core.data.problems import EXAMPLES
 from core.data.remote import RemoteFiles, Shelf
 from core.data.sources.base import Limits, Source, source_error
@@ -81,11 +81,7 @@ class ShardsSource(Source):
 
     def digest(self) -> str:
         """SHA-256 over the names and bytes of all shards, in hex."""
-        digest = hashlib.sha256()
-        for shard in self._shards:
-            with shard.open("rb") as file:
-                digest.update(f"{shard.name} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
-        return digest.hexdigest()
+        return digest_of_files(self._shards)
 
     def _left_out(self) -> set[str]:
         """Keys of the json members that are not kept: those that nobody wanted, and costly ones."""
