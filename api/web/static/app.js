@@ -7,10 +7,12 @@ import { ThemeButton, startTheme } from "./parts/theme.js";
 /** Pattern, entry of the navigation that it belongs to, title, module. The pattern's group is the page's `id`. */
 const PAGES = [
   [/^\/(?:jobs)?$/, "/", "Jobs", () => import("./pages/jobs.js")],
+  [/^\/new$/, "/new", "New job", () => import("./pages/new.js")],
   [/^\/workers$/, "/workers", "Workers", () => import("./pages/workers.js")],
 ];
 const NAVIGATION = [
   ["/", "Jobs"],
+  ["/new", "New job"],
   ["/workers", "Workers"],
 ];
 
