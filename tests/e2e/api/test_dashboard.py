@@ -17,9 +17,7 @@ FILES = sorted(path.relative_to(STATIC).as_posix() for path in STATIC.rglob("*")
 HTML = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 
 
-@pytest.mark.parametrize(
-    "path", ["/", "/jobs/job_1", "/experiments/exp_1", "/compare", "/datasets", "/new", "/workers"]
-)
+@pytest.mark.parametrize("path", ["/", *(page.replace("{id}", "job_1") for page in PAGES)])
 def test_a_browser_gets_the_page(api: LiveApi, path: str) -> None:
     response = api.client.get(path, headers=HTML)
     assert response.status_code == 200
