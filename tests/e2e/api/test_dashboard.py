@@ -46,7 +46,7 @@ def test_every_file_is_served_and_asks_nobody_else(api: LiveApi, name: str) -> N
     assert again.status_code == 304
     if not name.startswith("vendor/"):  # comments in those name where an idea is from
         assert re.findall(r"https?://", response.text) == []
-    for imported in re.findall(r"(?:from|import)\s*\(?\"([^\"]+)\"", response.text):
+    for imported in re.findall(r"\b(?:from|import)\s*\(?\"([^\"\s]+)\"", response.text):
         assert imported.startswith("."), imported
         assert ((STATIC / name).parent / imported).resolve().is_file(), imported
 
