@@ -7,6 +7,7 @@ import { ThemeButton, startTheme } from "./parts/theme.js";
 /** Pattern, entry of the navigation that it belongs to, title, module. The pattern's group is the page's `id`. */
 const PAGES = [
   [/^\/(?:jobs)?$/, "/", "Jobs", () => import("./pages/jobs.js")],
+  [/^\/jobs\/([\w-]+)$/, "/", "Job", () => import("./pages/job.js")],
   [/^\/workers$/, "/workers", "Workers", () => import("./pages/workers.js")],
 ];
 const NAVIGATION = [
