@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
+
 from core.data.blobs import Blob
 from core.data.describing import describe, joined_texts, part_codes
 from core.data.duplicates import Budget, Duplicates, duplicate_issue, same_files, same_texts
@@ -19,7 +21,7 @@ from core.data.media_headers import Headers, read_headers
 from core.data.modalities.audio import rate_warnings
 from core.data.problems import RowProblem
 from core.data.sources.base import UNCHECKED
-from core.data.split import Codes
+from core.data.split import UNUSED, Codes
 from core.data.statistics import DatasetStatistics
 from core.data.validation import CheckLimits, FileProblems, Look, look_at
 from core.errors import Issue
@@ -121,8 +123,14 @@ def _duplicates(
     look: Look, parts: Codes, texts: Mapping[str, list[str]], limits: InspectionLimits
 ) -> dict[str, Duplicates]:
     budget = Budget(limits.compared_bytes, time.monotonic() + limits.compared_seconds)
-    found = {name: same_files(blobs, parts, budget) for name, blobs in look.media.items()}
+    found = {name: same_files(blobs, _present(look, name, parts), budget) for name, blobs in look.media.items()}
     return found | {name: same_texts(words, parts) for name, words in texts.items()}
+
+
+def _present(look: Look, modality: str, parts: Codes) -> Codes:
+    """The parts without the rows that lack the modality: there is no file that was not looked at."""
+    absent = look.survey.absent.get(modality)
+    return parts if absent is None else np.where(absent, UNUSED, parts)
 
 
 def _warnings(
