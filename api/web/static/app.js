@@ -7,6 +7,7 @@ import { ThemeButton, startTheme } from "./parts/theme.js";
 /** Pattern, entry of the navigation that it belongs to, title, module. The pattern's group is the page's `id`. */
 const PAGES = [
   [/^\/(?:jobs)?$/, "/", "Jobs", () => import("./pages/jobs.js")],
+  [/^\/jobs\/([\w-]+)$/, "/", "Job", () => import("./pages/job.js")],
   [/^\/datasets$/, "/datasets", "Data sets", () => import("./pages/datasets.js")],
   [/^\/datasets\/(ds_[A-Za-z0-9]{1,60})$/, "/datasets", "Data set", () => import("./pages/dataset.js")],
   [/^\/workers$/, "/workers", "Workers", () => import("./pages/workers.js")],
