@@ -118,8 +118,16 @@ class Previewer:
             raise DataError(wrong["detail"], code=wrong["code"]) from None
 
     def _ask(self, question: Question) -> tuple[dict[str, Any], bytes]:
-        with self._one(question["dataset"]) as process:
-            header, payload = process.ask(question, self._seconds)
+        try:
+            with self._one(question["dataset"]) as process:
+                is_used = process.dataset is not None
+                header, payload = process.ask(question, self._seconds)
+        except _LostError as lost:
+            if not is_used or lost.is_slow or lost.at is not None:
+                raise
+            # It may have ended just then, as nobody had asked for a while.
+            with self._one(question["dataset"]) as process:
+                header, payload = process.ask(question, self._seconds)
         if "error" in header:
             raise _refused(header["error"])
         return header, payload

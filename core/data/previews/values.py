@@ -17,6 +17,7 @@ from core.data.modalities.text import joined
 from core.data.previews.opened import Opened
 from core.data.previews.series import number, told_series, told_vector
 from core.data.problems import SampleError
+from core.data.remote import RemoteBlob
 from core.data.table import Rows
 from core.errors import DataError, SpecError
 from core.spec.data import (
@@ -32,6 +33,8 @@ from core.spec.data import (
 CHARACTERS = 500
 """Of a text; it is said how many there are."""
 CELL_CHARACTERS = 200
+FETCHED_BYTES = 128 * 2**20
+"""Of one file on an object store."""
 _FILES_SECONDS = 8.0
 """After so long, files of a page are not looked for any more."""
 _FORBIDDEN = {"code": "source.forbidden", "detail": "the path is not below a configured root"}
@@ -77,9 +80,13 @@ def blob_at(opened: Opened, modality: MediaModality, place: int) -> Blob:
         raise SpecError(_FORBIDDEN["detail"], code=_FORBIDDEN["code"])
     if located.problems:
         raise SampleError(located.problems[0].code, located.problems[0].detail)
-    if located.blobs[0] is None:
+    blob = located.blobs[0]
+    if blob is None:
         raise SampleError("file.too_slow", "it could not be looked for in time")
-    return located.blobs[0]
+    if isinstance(blob, RemoteBlob) and blob.size() > FETCHED_BYTES:
+        detail = f"the file has {blob.size()} bytes; at most {FETCHED_BYTES} are fetched for a preview"
+        raise DataError(detail, code="preview.too_large")
+    return blob
 
 
 def _values(opened: Opened, modality: Modality, places: Rows, skip: Skip, told: Told) -> list[Value]:
@@ -130,6 +137,8 @@ def _media(opened: Opened, modality: MediaModality, places: Rows, skip: Skip, to
 
 
 def _file(modality: MediaModality, blob: Blob) -> Value:
+    if isinstance(blob, RemoteBlob):  # it would have to be fetched, for its header alone
+        return _value(modality, bytes=blob.size())
     facts: dict[str, Any]
     try:
         if isinstance(modality, ImageModality):

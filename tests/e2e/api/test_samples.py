@@ -7,6 +7,7 @@ import os
 import shutil
 import wave
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import pytest
 import yaml
 from PIL import Image
 
+from core.data.previews import previewer
 from examples.worked import clips, gestures, tickets
 from tests.e2e.api.live import LiveApi, serve, toy_spec
 from tests.e2e.api.test_bad_requests import assert_problem
@@ -417,7 +419,25 @@ def test_regressions_and_sets_of_labels(api: LiveApi) -> None:
     assert page["total"] == 27
 
 
-# readers that die
+# readers that die, and too many questions
+
+
+def test_who_would_wait_too_long_is_sent_away(
+    api: LiveApi, known: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(previewer, "MOST_WAITING", 0)
+    told = api.client.get(f"/v1/datasets/{known['digits']}/samples")
+    assert_problem(told, 429, "preview.busy")
+    assert int(told.headers["retry-after"]) > 0
+
+
+def test_many_at_once_have_their_own_answers(api: LiveApi, known: dict[str, str]) -> None:
+    def row_of(row: int) -> int:
+        found: int = samples(api, known["digits"], after=row - 1, limit=1)["data"][0]["row"]
+        return found
+
+    with ThreadPoolExecutor(12) as threads:
+        assert list(threads.map(row_of, range(1, 61))) == list(range(1, 61))
 
 
 def test_a_reader_that_dies_or_hangs_costs_one_file(

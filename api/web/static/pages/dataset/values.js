@@ -52,20 +52,23 @@ function Picture({ source, label, look }) {
   return html`<img class=${look} src=${address} alt=${label} loading="lazy" decoding="async" onError=${() => setFailed(address)} />`;
 }
 
+/** What is known; of a file on an object store that is its size alone. */
+const facts = (...known) => known.filter(Boolean).join(", ");
+
 function ImageValue({ name, value, sample }) {
-  return html`<${Picture} source=${value.preview} look=${`thumb ${Math.max(value.width, value.height) <= TINY ? "tiny" : ""}`} label=${`${name} of ${sample.id}`} />
-    <p class="small muted">${value.width} × ${value.height}, ${value.mode}, ${bytes(value.bytes)}</p>`;
+  return html`<${Picture} source=${value.preview} look=${`thumb ${value.width !== null && Math.max(value.width, value.height) <= TINY ? "tiny" : ""}`} label=${`${name} of ${sample.id}`} />
+    <p class="small muted">${facts(value.width !== null && `${value.width} × ${value.height}, ${value.mode}`, bytes(value.bytes))}</p>`;
 }
 
 function AudioValue({ name, value, sample }) {
   return html`<${Picture} source=${value.preview} look="spectrogram" label=${`Spectrogram of ${name} of ${sample.id}`} />
     <audio controls preload="none" src=${value.sound} aria-label=${`${name} of ${sample.id}`}></audio>
-    <p class="small muted">${[value.seconds !== null && duration(value.seconds), `${number(value.sample_rate)} Hz`, plural(value.channels, "channel"), bytes(value.bytes)].filter(Boolean).join(", ")}</p>`;
+    <p class="small muted">${facts(value.seconds !== null && duration(value.seconds), value.sample_rate !== null && `${number(value.sample_rate)} Hz, ${plural(value.channels, "channel")}`, bytes(value.bytes))}</p>`;
 }
 
 function VideoValue({ name, value, sample }) {
   return html`<${Picture} source=${value.preview} look="strip" label=${`Four frames of ${name} of ${sample.id}`} />
-    <p class="small muted">${[`${value.width} × ${value.height}`, value.seconds !== null && duration(value.seconds), value.frames !== null && plural(value.frames, "frame"), bytes(value.bytes)].filter(Boolean).join(", ")}</p>`;
+    <p class="small muted">${facts(value.width !== null && `${value.width} × ${value.height}`, value.seconds !== null && duration(value.seconds), value.frames !== null && plural(value.frames, "frame"), bytes(value.bytes))}</p>`;
 }
 
 function TextValue({ value }) {
