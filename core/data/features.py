@@ -10,12 +10,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from core.data.blobs import Blob, blob_of, open_blob
 from core.data.feature_cache import FeatureCache
+from core.data.feature_pass import SAVE_SECONDS, FeaturePass, FrozenModel, Samples
 from core.data.modalities import arrays, audio, clips, image, text, video
 from core.data.modalities.base import Floats, Raw, Reading, State, guard_store, hashed
 from core.data.pretrained import PretrainedFiles, encoder_error
@@ -24,16 +25,8 @@ from core.data.table import Rows, Table
 from core.spec.data import AudioModality, Modality, TextModality, VideoModality
 from core.spec.job import canonical_json
 
-_BATCH = 32
 _VERSION = 1
 """Of what lies between a sample and the model; another one computes other features."""
-
-
-class FrozenModel(Protocol):
-    """A model that turns samples into vectors."""
-
-    def features(self, samples: Sequence[Any]) -> Floats:
-        """`[n, D]`. Samples are texts, images `[3, H, W]` and clips `[frames, 3, H, W]` (0..255), or sounds `[n]`."""
 
 
 LoadModel = Callable[[PretrainedFiles, str, str], FrozenModel]
@@ -43,11 +36,20 @@ LoadModel = Callable[[PretrainedFiles, str, str], FrozenModel]
 class Featuriser:
     """Reads modalities whose encoders are frozen models."""
 
-    def __init__(self, load: LoadModel, cache: FeatureCache, told: Callable[[str], None] = lambda line: None) -> None:
-        """`told` is given a line for people now and then."""
+    def __init__(
+        self,
+        load: LoadModel,
+        cache: FeatureCache,
+        told: Callable[[str], None] = lambda line: None,
+        *,
+        save_seconds: float = SAVE_SECONDS,
+    ) -> None:
+        """`told` is given a line for people now and then. `save_seconds`: how much computing may be lost where this
+        process is killed."""
         self._load = load
         self._cache = cache
         self._told = told
+        self._save_seconds = save_seconds
 
     def read(
         self,
@@ -104,7 +106,7 @@ class Featuriser:
         pointer: str,
         key: str,
         wanted: Mapping[bytes, int],
-        samples: _Samples,
+        samples: Samples,
         known: dict[bytes, Floats],
     ) -> list[RowProblem]:
         """Compute what is not known yet, and keep it; the problems of samples that cannot be read."""
@@ -112,35 +114,10 @@ class Featuriser:
         if not new:
             return []
         self._told(f"features of {modality.name!r}: {len(new):,} of {len(wanted):,} samples to compute")
-        model = self._load(files, modality.type, pointer)
-        computed, bad = self._compute(model, modality.name, new, samples)
-        if computed:
-            self._cache.add(key, [samples.digests[row] for row in computed], np.stack(list(computed.values())))
-            known |= {samples.digests[row]: vector for row, vector in computed.items()}
-        return bad
-
-    def _compute(
-        self, model: FrozenModel, name: str, rows: Sequence[int], samples: _Samples
-    ) -> tuple[dict[int, Floats], list[RowProblem]]:
-        found: dict[int, Floats] = {}
-        bad: list[RowProblem] = []
-        for start in range(0, len(rows), _BATCH):
-            decoded: dict[int, Any] = {}
-            for row in rows[start : start + _BATCH]:
-                try:
-                    decoded[row] = samples.decode(row)
-                except SampleError as error:
-                    bad.append(RowProblem.of(row, error))
-            if decoded:
-                for row, vector in zip(decoded, model.features(list(decoded.values())), strict=True):
-                    if np.isfinite(vector).all():
-                        found[row] = vector
-                    else:
-                        bad.append(RowProblem(row, "file.undecodable", "its frozen encoder cannot read it"))
-            done = min(start + _BATCH, len(rows))
-            if done == len(rows) or done % (20 * _BATCH) == 0:
-                self._told(f"features of {name!r}: {done:,} of {len(rows):,}")
-        return found, bad
+        work = FeaturePass(self._cache, key, self._told, self._save_seconds)
+        work.run(self._load(files, modality.type, pointer), modality.name, new, samples)
+        known |= work.found
+        return work.bad
 
 
 def fit_features(raw: Raw, train: Rows, frozen: State) -> State:
@@ -176,23 +153,14 @@ def decode_for(value: Path | bytes | Blob | str, how: State) -> Any:
         return clips.decode_clip(file, frames=how["frames"], size=None, mode="rgb", max_seconds=how["max_seconds"])
 
 
-class _Samples:
-    """The samples of one modality: a digest for each row (empty: none), and how to decode one."""
-
-    def __init__(self, digests: list[bytes], problems: list[RowProblem], decode: Callable[[int], Any]) -> None:
-        self.digests = digests
-        self.problems = problems
-        self.decode = decode
-
-
-def _texts(modality: TextModality, table: Table) -> _Samples:
+def _texts(modality: TextModality, table: Table) -> Samples:
     reading = text.read_texts([table.columns[name] for name in modality.text_columns])
     bad = {problem.row for problem in reading.problems}
     digests = [b"" if row in bad else text.digest_of(str(words)) for row, words in enumerate(reading.raw)]
-    return _Samples(digests, reading.problems, lambda row: str(reading.raw[row]))
+    return Samples(digests, reading.problems, lambda row: str(reading.raw[row]))
 
 
-def _files(blobs: Sequence[Blob | None], how: State) -> _Samples:
+def _files(blobs: Sequence[Blob | None], how: State) -> Samples:
     limit = {"image": image.MAX_FILE_BYTES, "audio": audio.MAX_FILE_BYTES, "video": video.MAX_FILE_BYTES}[how["kind"]]
     digests, problems = [b""] * len(blobs), []
     for row, blob in enumerate(blobs):
@@ -210,7 +178,7 @@ def _files(blobs: Sequence[Blob | None], how: State) -> _Samples:
         decoded: Raw = decode_for(blob, how)
         return decoded
 
-    return _Samples(digests, problems, decode)
+    return Samples(digests, problems, decode)
 
 
 def _of_all_rows(bad: Sequence[RowProblem], digests: Sequence[bytes]) -> Iterator[RowProblem]:

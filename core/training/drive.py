@@ -65,7 +65,7 @@ def drive(run_dir: Path, should_stop: Callable[[], bool]) -> int:
         device = _prepare_torch(request.spec.runtime, ranks)
         log.info("preparing the data; training on %s%s", device, "" if ranks.is_alone else f", {ranks.size} processes")
         cache = FeatureCache(request.features or run_dir / "features", request.features_bytes)
-        featuriser = Featuriser(load_frozen(device), cache, log.info)
+        featuriser = Featuriser(load_frozen(device), cache, log.info, save_seconds=request.checkpoint_seconds)
         loading = replace(request.loading, scratch=run_dir)
         data = prepare(request.spec, request.roots, loading, featuriser)
         session = Session(request.spec, data, device, ranks, estimates_alone=request.head)
