@@ -17,9 +17,11 @@ import json
 import logging
 import os
 import secrets
-from collections.abc import Collection, Iterator, Sequence
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -27,6 +29,8 @@ from core.data.modalities.base import Floats
 
 log = logging.getLogger(__name__)
 
+_LOOK_SECONDS = 0.2
+"""How often one who waits for another's lock looks again."""
 MOST_BYTES = 20 * 2**30
 """What is kept where the operator says nothing."""
 
@@ -52,8 +56,11 @@ class FeatureCache:
         return found
 
     @contextmanager
-    def computing(self, key: str) -> Iterator[None]:
-        """Of the processes of this machine one computes what belongs to a key; the others wait, and then find it."""
+    def computing(self, key: str, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
+        """Of the processes of this machine one computes what belongs to a key; the others wait, and then find it.
+
+        `waiting` is called again and again meanwhile.
+        """
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             lock = (self._folder / f"{key}.lock").open("wb")
@@ -61,7 +68,9 @@ class FeatureCache:
             yield
             return
         with lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # the kernel lets it go when the process ends, however it ends
+            while not _locked(lock):  # the kernel lets it go when its process ends, however that ends
+                waiting()
+                time.sleep(_LOOK_SECONDS)
             _remove_left_overs(self._folder / key)
             yield
 
@@ -97,6 +106,14 @@ class FeatureCache:
             if index != keep:
                 _remove(index)
                 total -= size
+
+
+def _locked(file: BinaryIO) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    except BlockingIOError:
+        return False
 
 
 def _index(path: Path) -> tuple[list[bytes], str]:

@@ -30,6 +30,20 @@ class FrozenModel(Protocol):
         """`[n, D]`. Samples are texts, images `[3, H, W]` and clips `[frames, 3, H, W]` (0..255), or sounds `[n]`."""
 
 
+def _to_nobody(text: str) -> None:
+    """Nobody listens."""
+
+
+@dataclass(frozen=True)
+class Telling:
+    """Who hears how far a pass is."""
+
+    line: Callable[[str], None] = _to_nobody
+    """Is given a line for people now and then."""
+    doing: Callable[[str], None] = _to_nobody
+    """Is given what is being done whenever a step of it is done; that nothing comes for long means that it hangs."""
+
+
 @dataclass
 class Samples:
     """The samples of one modality: a digest for each row (empty: none), and how to decode one."""
@@ -46,8 +60,7 @@ class FeaturePass:
 
     cache: FeatureCache
     key: str
-    told: Callable[[str], None]
-    """Is given a line for people now and then."""
+    telling: Telling
     save_seconds: float = SAVE_SECONDS
     """How much work may be lost; 0: what lies between two batches."""
     found: dict[bytes, Floats] = field(default_factory=dict)
@@ -65,8 +78,10 @@ class FeaturePass:
                     self._save()
                     saved = time.monotonic()
                 done = min(start + _BATCH, len(rows))
+                how_far = f"features of {name!r}: {done:,} of {len(rows):,}"
+                self.telling.doing(how_far)
                 if done == len(rows) or done % _TELL_EVERY == 0:
-                    self.told(f"features of {name!r}: {done:,} of {len(rows):,}")
+                    self.telling.line(how_far)
         finally:
             self._save()
 

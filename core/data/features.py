@@ -16,7 +16,7 @@ import numpy as np
 
 from core.data.blobs import Blob, blob_of, open_blob
 from core.data.feature_cache import FeatureCache
-from core.data.feature_pass import SAVE_SECONDS, FeaturePass, FrozenModel, Samples
+from core.data.feature_pass import SAVE_SECONDS, FeaturePass, FrozenModel, Samples, Telling
 from core.data.modalities import arrays, audio, clips, image, text, video
 from core.data.modalities.base import Floats, Raw, Reading, State, guard_store, hashed
 from core.data.pretrained import PretrainedFiles, encoder_error
@@ -27,7 +27,7 @@ from core.spec.job import canonical_json
 
 _VERSION = 1
 """Of what lies between a sample and the model; another one computes other features."""
-
+_MOST_BYTES = {"image": image.MAX_FILE_BYTES, "audio": audio.MAX_FILE_BYTES, "video": video.MAX_FILE_BYTES}
 
 LoadModel = Callable[[PretrainedFiles, str, str], FrozenModel]
 """Files, the modality's type, and a pointer for errors. Loading may take long: it happens where it is needed alone."""
@@ -40,15 +40,14 @@ class Featuriser:
         self,
         load: LoadModel,
         cache: FeatureCache,
-        told: Callable[[str], None] = lambda line: None,
+        telling: Telling | None = None,
         *,
         save_seconds: float = SAVE_SECONDS,
     ) -> None:
-        """`told` is given a line for people now and then. `save_seconds`: how much computing may be lost where this
-        process is killed."""
+        """`save_seconds`: how much computing may be lost where this process is killed."""
         self._load = load
         self._cache = cache
-        self._told = told
+        self._telling = telling or Telling()
         self._save_seconds = save_seconds
 
     def read(
@@ -64,7 +63,7 @@ class Featuriser:
         Rows that are bad or absent are zeros. Raises DataError (`encoder.*`) where the model cannot be used.
         """
         how = how_to_read(modality, files)
-        samples = _texts(modality, table) if isinstance(modality, TextModality) else _files(blobs, how)
+        samples = _texts(modality, table) if isinstance(modality, TextModality) else self._files(modality, blobs, how)
         state = {**how, "digest": files.digest()}
         key = hashlib.sha256(canonical_json({**state, "version": _VERSION})).hexdigest()
         reading = Reading(np.zeros((len(samples.digests), 0), dtype=np.float32), samples.problems)
@@ -73,7 +72,8 @@ class Featuriser:
         wanted = {digest: row for row, digest in reversed(list(enumerate(samples.digests))) if digest}
         known = self._cache.find(key, wanted)
         if len(known) < len(wanted):
-            with self._cache.computing(key):
+            waits = f"features of {modality.name!r}: another process computes them"
+            with self._cache.computing(key, lambda: self._telling.doing(waits)):
                 known |= self._cache.find(key, wanted.keys() - known.keys())
                 bad = self._add(modality, files, pointer, key, wanted, samples, known)
             found = [*samples.problems, *_of_all_rows(bad, samples.digests)]
@@ -99,6 +99,27 @@ class Featuriser:
             value = str(text.text_of(value)[0])
         return self._load(files, frozen["kind"], pointer).features([decode_for(value, frozen)])
 
+    def _files(self, modality: Modality, blobs: Sequence[Blob | None], how: State) -> Samples:
+        limit = _MOST_BYTES[how["kind"]]
+        digests, problems = [b""] * len(blobs), []
+        for row, blob in enumerate(blobs):
+            if blob is None:
+                continue
+            try:
+                with open_blob(blob, limit) as file:
+                    digests[row] = hashed(file)
+            except SampleError as error:
+                problems.append(RowProblem.of(row, error))
+            self._telling.doing(f"features of {modality.name!r}: file {row + 1:,} of {len(blobs):,} is looked at")
+
+        def decode(row: int) -> Raw:
+            blob = blobs[row]
+            assert blob is not None
+            decoded: Raw = decode_for(blob, how)
+            return decoded
+
+        return Samples(digests, problems, decode)
+
     def _add(
         self,
         modality: Modality,
@@ -113,8 +134,9 @@ class Featuriser:
         new = sorted(row for digest, row in wanted.items() if digest not in known)
         if not new:
             return []
-        self._told(f"features of {modality.name!r}: {len(new):,} of {len(wanted):,} samples to compute")
-        work = FeaturePass(self._cache, key, self._told, self._save_seconds)
+        self._telling.line(f"features of {modality.name!r}: {len(new):,} of {len(wanted):,} samples to compute")
+        self._telling.doing(f"features of {modality.name!r}: the model is loaded")
+        work = FeaturePass(self._cache, key, self._telling, self._save_seconds)
         work.run(self._load(files, modality.type, pointer), modality.name, new, samples)
         known |= work.found
         return work.bad
@@ -158,27 +180,6 @@ def _texts(modality: TextModality, table: Table) -> Samples:
     bad = {problem.row for problem in reading.problems}
     digests = [b"" if row in bad else text.digest_of(str(words)) for row, words in enumerate(reading.raw)]
     return Samples(digests, reading.problems, lambda row: str(reading.raw[row]))
-
-
-def _files(blobs: Sequence[Blob | None], how: State) -> Samples:
-    limit = {"image": image.MAX_FILE_BYTES, "audio": audio.MAX_FILE_BYTES, "video": video.MAX_FILE_BYTES}[how["kind"]]
-    digests, problems = [b""] * len(blobs), []
-    for row, blob in enumerate(blobs):
-        if blob is None:
-            continue
-        try:
-            with open_blob(blob, limit) as file:
-                digests[row] = hashed(file)
-        except SampleError as error:
-            problems.append(RowProblem.of(row, error))
-
-    def decode(row: int) -> Raw:
-        blob = blobs[row]
-        assert blob is not None
-        decoded: Raw = decode_for(blob, how)
-        return decoded
-
-    return Samples(digests, problems, decode)
 
 
 def _of_all_rows(bad: Sequence[RowProblem], digests: Sequence[bytes]) -> Iterator[RowProblem]:
