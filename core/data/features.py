@@ -19,7 +19,7 @@ from core.data.feature_cache import FeatureCache
 from core.data.feature_pass import SAVE_SECONDS, FeaturePass, FrozenModel, Samples, Telling
 from core.data.modalities import arrays, audio, clips, image, text, video
 from core.data.modalities.base import Floats, Raw, Reading, State, guard_store, hashed
-from core.data.pretrained import PretrainedFiles, encoder_error
+from core.data.pretrained import FileStamp, PretrainedFiles, encoder_error
 from core.data.problems import RowProblem, SampleError
 from core.data.table import Rows, Table
 from core.spec.data import AudioModality, Modality, TextModality, VideoModality
@@ -49,6 +49,9 @@ class Featuriser:
         self._cache = cache
         self._telling = telling or Telling()
         self._save_seconds = save_seconds
+        self._digests: dict[FileStamp, str] = {}
+        self._loaded: dict[tuple[Path, str], tuple[str, FrozenModel]] = {}
+        """For `encode` alone: a training lets go of a model once its features are there."""
 
     def read(
         self,
@@ -64,7 +67,7 @@ class Featuriser:
         """
         how = how_to_read(modality, files)
         samples = _texts(modality, table) if isinstance(modality, TextModality) else self._files(modality, blobs, how)
-        state = {**how, "digest": files.digest()}
+        state = {**how, "digest": self._digest_of(files)}
         key = hashlib.sha256(canonical_json({**state, "version": _VERSION})).hexdigest()
         reading = Reading(np.zeros((len(samples.digests), 0), dtype=np.float32), samples.problems)
         if not isinstance(modality, TextModality):
@@ -90,14 +93,29 @@ class Featuriser:
     def encode(self, value: Any, frozen: State, files: PretrainedFiles, pointer: str = "#") -> Floats:
         """The features `[1, D]` of one new sample, a file (Path or bytes) or a text, by a model's saved state.
 
-        Raises SampleError, and DataError `encoder.changed` where the files are not those of the training.
+        The model's files are read for the first sample, and again once they have changed. Raises SampleError, and
+        DataError `encoder.changed` where the files are not those of the training.
         """
-        if files.digest() != frozen["digest"]:
+        if self._digest_of(files) != frozen["digest"]:
             detail = "the files of a frozen encoder are not those that the model was trained with"
             raise encoder_error("encoder.changed", detail, "put the old files back", pointer)
         if frozen["kind"] == "text":
             value = str(text.text_of(value)[0])
-        return self._load(files, frozen["kind"], pointer).features([decode_for(value, frozen)])
+        return self._at_hand(files, frozen, pointer).features([decode_for(value, frozen)])
+
+    def _digest_of(self, files: PretrainedFiles) -> str:
+        stamp = files.stamp()
+        if stamp not in self._digests:
+            self._digests[stamp] = files.digest()
+        return self._digests[stamp]
+
+    def _at_hand(self, files: PretrainedFiles, frozen: State, pointer: str) -> FrozenModel:
+        place = (files.folder, frozen["kind"])
+        digest, model = self._loaded.get(place, ("", None))
+        if model is None or digest != frozen["digest"]:
+            model = self._load(files, frozen["kind"], pointer)
+            self._loaded[place] = (frozen["digest"], model)
+        return model
 
     def _files(self, modality: Modality, blobs: Sequence[Blob | None], how: State) -> Samples:
         limit = _MOST_BYTES[how["kind"]]

@@ -27,6 +27,10 @@ _LARGEST_HEADER = 100 * 2**20
 """safetensors' own limit."""
 
 
+FileStamp = tuple[tuple[str, int, int, int], ...]
+"""Path, size, time of the last change and inode of each file."""
+
+
 @dataclass(frozen=True, slots=True)
 class PretrainedFiles:
     """The files of one model."""
@@ -46,6 +50,11 @@ class PretrainedFiles:
     def digest(self) -> str:
         """SHA-256 over names and bytes of `files`, in hex."""
         return digest_of_files(self.files)
+
+    def stamp(self) -> FileStamp:
+        """What differs once a file was written again; cheap. Raises OSError."""
+        found = [(path, path.stat()) for path in self.files]
+        return tuple((str(path), status.st_size, status.st_mtime_ns, status.st_ino) for path, status in found)
 
 
 def find_pretrained(

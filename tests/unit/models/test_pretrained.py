@@ -404,6 +404,41 @@ def test_rows_that_lack_a_modality_are_not_encoded(roots: Roots, tmp_path: Path)
     assert data.batch(np.array([2]))["words"].tolist() == [[0.0] * 16]
 
 
+class CountedFiles(PretrainedFiles):
+    """Counts how often the files are read to be hashed."""
+
+    hashed = 0
+
+    def digest(self) -> str:
+        CountedFiles.hashed += 1
+        return super().digest()
+
+
+def test_new_samples_load_and_hash_the_model_once(roots: Roots, tmp_path: Path) -> None:
+    counting = Counting()
+    data = prepare(job(texts(roots)), roots, featuriser=featuriser(tmp_path))
+    maker, frozen = featuriser(tmp_path, counting), data.preprocessing["words"]["frozen"]
+    CountedFiles.hashed = 0
+    found = find_pretrained(PretrainedEncoder(type="transformers", path="models://bert"), "text", roots)
+    files = CountedFiles(found.folder, found.config, found.processor, found.files)
+    for text in ("good", "bad", "good cat"):
+        maker.encode(text, frozen, files)
+    assert (counting.loaded, counting.seen, CountedFiles.hashed) == (["text"], 3, 1)
+
+
+def test_a_featuriser_that_has_a_model_sees_that_its_files_change(roots: Roots, tmp_path: Path) -> None:
+    counting = Counting()
+    data = prepare(job(texts(roots)), roots, featuriser=featuriser(tmp_path))
+    maker, frozen = featuriser(tmp_path, counting), data.preprocessing["words"]["frozen"]
+    files = find_pretrained(PretrainedEncoder(type="transformers", path="models://bert"), "text", roots)
+    before = maker.encode("good cat", frozen, files)
+    tiny_models.bert(roots["models"] / "bert", seed=1)
+    with pytest.raises(DataError, match=r"encoder\.changed"):
+        maker.encode("good cat", frozen, files)
+    tiny_models.bert(roots["models"] / "bert", seed=0)  # the old ones are back
+    np.testing.assert_array_equal(maker.encode("good cat", frozen, files), before)
+
+
 def test_a_model_whose_files_changed_answers_nothing(roots: Roots, tmp_path: Path) -> None:
     maker = featuriser(tmp_path)
     data = prepare(job(texts(roots)), roots, featuriser=maker)
