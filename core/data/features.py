@@ -1,8 +1,15 @@
 """Frozen encoders run once: a sample's features are computed, kept on disk, and shared by whoever needs them again.
 
-A feature depends on the model's files, on how the sample is read, and on the sample's bytes: on nothing that a split, a
-seed, a strategy or a head decides. So a file of features is named by a digest of the first two, and holds those of many
-samples, each found by the digest of its bytes. What computes them is handed in: no torch here.
+A feature depends on the model's files, on how the sample is read, on what computes it, and on the sample's bytes: on
+nothing that a split, a seed, a strategy or a head decides. So a file of features is named by a digest of the first
+three, and holds those of many samples, each found by the digest of its bytes. What computes them is handed in: no torch
+here.
+
+What computes them (`computed_by`) is the versions of torch and transformers, the kind of device and the number format:
+with another one a feature may differ in its last bits, and with another transformers by more, where a model's or a
+processor's code was changed. A pass is cheap beside a data set whose halves do not fit together, so they are kept
+apart; what was computed otherwise is merely not found. Patch releases and models of GPUs are not told apart: that would
+throw passes away for differences in the last bits that a fleet of unlike GPUs has anyhow.
 """
 
 from __future__ import annotations
@@ -43,12 +50,15 @@ class Featuriser:
         telling: Telling | None = None,
         *,
         save_seconds: float = SAVE_SECONDS,
+        computed_by: Mapping[str, str] | None = None,
     ) -> None:
-        """`save_seconds`: how much computing may be lost where this process is killed."""
+        """`computed_by`: see above (`core.models.pretrained.computed_by`). `save_seconds`: how much computing may be
+        lost where this process is killed."""
         self._load = load
         self._cache = cache
         self._telling = telling or Telling()
         self._save_seconds = save_seconds
+        self._computed_by = dict(computed_by or {})
         self._digests: dict[FileStamp, str] = {}
         self._loaded: dict[tuple[Path, str], tuple[str, FrozenModel]] = {}
         """For `encode` alone: a training lets go of a model once its features are there."""
@@ -68,7 +78,8 @@ class Featuriser:
         how = how_to_read(modality, files)
         samples = _texts(modality, table) if isinstance(modality, TextModality) else self._files(modality, blobs, how)
         state = {**how, "digest": self._digest_of(files)}
-        key = hashlib.sha256(canonical_json({**state, "version": _VERSION})).hexdigest()
+        named_by = {**state, "version": _VERSION, "computed_by": self._computed_by}
+        key = hashlib.sha256(canonical_json(named_by)).hexdigest()
         reading = Reading(np.zeros((len(samples.digests), 0), dtype=np.float32), samples.problems)
         if not isinstance(modality, TextModality):
             reading.digests = samples.digests

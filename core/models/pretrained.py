@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from importlib import metadata
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from core.data.pretrained import TOKENIZER, PretrainedFiles, encoder_error
 
 log = logging.getLogger(__name__)
 
+_DTYPE = torch.float32
 _LONGEST = 512
 """Tokens of a text, where neither tokenizer nor model says how many it takes."""
 _TOWERS = {"text": "text_model", "image": "vision_model", "video": "vision_model", "audio": "audio_model"}
@@ -94,6 +96,23 @@ def load_frozen(device: torch.device) -> LoadModel:
     return load
 
 
+def computed_by(device: torch.device) -> dict[str, str]:
+    """What a feature depends on beside model and sample; names kept features (`core.data.features` says why)."""
+    return {
+        **{package: _major_and_minor(package) for package in ("torch", "transformers")},
+        "device": device.type,
+        "dtype": str(_DTYPE).removeprefix("torch."),
+    }
+
+
+def _major_and_minor(package: str) -> str:
+    """`2.13` of 2.13.0+cpu; empty where it is not installed: it will not load a model then."""
+    try:
+        return ".".join(metadata.version(package).split(".")[:2])
+    except metadata.PackageNotFoundError:
+        return ""
+
+
 def _load(files: PretrainedFiles, kind: str, pointer: str) -> nn.Module:
     try:
         import transformers
@@ -109,7 +128,7 @@ def _load(files: PretrainedFiles, kind: str, pointer: str) -> nn.Module:
             local_files_only=True,
             trust_remote_code=False,
             use_safetensors=True,
-            dtype=torch.float32,
+            dtype=_DTYPE,
             output_loading_info=True,
         )
     except Exception as error:  # a config or weights that do not fit make the library raise anything

@@ -27,7 +27,7 @@ from core.events import (
     SuperEpochWeights,
 )
 from core.events.messages import describe
-from core.models.pretrained import load_frozen
+from core.models.pretrained import computed_by, load_frozen
 from core.spec.recipe import RuntimeSpec
 from core.training import checkpoint, spread
 from core.training.distributed import DivergedError, Ranks
@@ -68,7 +68,13 @@ def drive(run_dir: Path, should_stop: Callable[[], bool]) -> int:
         cache = FeatureCache(request.features or run_dir / "features", request.features_bytes)
         preparation = PreparationMeter(run_dir, epochs=request.spec.training.epochs, silent=ranks.local_rank != 0)
         telling = Telling(line=log.info, doing=preparation)
-        featuriser = Featuriser(load_frozen(device), cache, telling, save_seconds=request.checkpoint_seconds)
+        featuriser = Featuriser(
+            load_frozen(device),
+            cache,
+            telling,
+            save_seconds=request.checkpoint_seconds,
+            computed_by=computed_by(device),
+        )
         loading = replace(request.loading, scratch=run_dir)
         data = prepare(request.spec, request.roots, loading, featuriser)
         session = Session(request.spec, data, device, ranks, estimates_alone=request.head)

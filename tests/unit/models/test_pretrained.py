@@ -23,7 +23,7 @@ from core.data.modalities import decode_sample
 from core.data.pretrained import PretrainedFiles, find_pretrained
 from core.data.validation import check
 from core.errors import DataError
-from core.models.pretrained import load_frozen
+from core.models.pretrained import computed_by, load_frozen
 from core.spec.data import PretrainedEncoder
 from tests import tiny_models
 from tests.unit.data.builders import clips, errors, job, table_rows, table_spec, tone, warnings, wav, write_csv
@@ -265,6 +265,29 @@ def test_another_model_has_features_of_its_own(roots: Roots, tmp_path: Path) -> 
     assert np.abs(raw_features(first, "words") - raw_features(second, "words")).max() > 0.01
     assert first.fingerprint == again.fingerprint
     assert first.fingerprint != second.fingerprint
+
+
+def test_what_is_computed_otherwise_is_not_found(roots: Roots, tmp_path: Path) -> None:
+    counting = Counting()
+    here = computed_by(CPU)
+    elsewhere: list[dict[str, str]] = [
+        {**here, "device": "cuda"},
+        {**here, "transformers": "5.22"},
+        {**here, "torch": "2.12"},
+        {**here, "dtype": "bfloat16"},
+    ]
+    for number, runtime in enumerate([here, *elsewhere, here], start=1):
+        cache = FeatureCache(tmp_path / "features", 2**30)
+        prepare(job(texts(roots)), roots, featuriser=Featuriser(counting, cache, computed_by=runtime))
+        assert counting.seen == 6 * min(number, 5)
+
+
+def test_what_computes_features_is_named_to_the_minor_version() -> None:
+    told = computed_by(CPU)
+    assert told["torch"] == ".".join(torch.__version__.split(".")[:2])
+    assert told["transformers"] == ".".join(transformers.__version__.split(".")[:2])
+    assert (told["device"], told["dtype"]) == ("cpu", "float32")
+    assert computed_by(torch.device("cuda", 1))["device"] == "cuda"
 
 
 @pytest.mark.parametrize("damage", ["npy", "json", "cut"])
