@@ -26,7 +26,7 @@ from core.data.feature_cache import FeatureCache
 from core.data.feature_pass import SAVE_SECONDS, FeaturePass, FrozenModel, Samples, Telling
 from core.data.modalities import arrays, audio, clips, image, text, video
 from core.data.modalities.base import Floats, Raw, Reading, State, guard_store, hashed
-from core.data.pretrained import FileStamp, PretrainedFiles, encoder_error
+from core.data.pretrained import FileStamp, PretrainedFiles, check_frames, encoder_error, pretrained_of
 from core.data.problems import RowProblem, SampleError
 from core.data.table import Rows, Table
 from core.spec.data import AudioModality, Modality, TextModality, VideoModality
@@ -36,8 +36,9 @@ _VERSION = 1
 """Of what lies between a sample and the model; another one computes other features."""
 _MOST_BYTES = {"image": image.MAX_FILE_BYTES, "audio": audio.MAX_FILE_BYTES, "video": video.MAX_FILE_BYTES}
 
-LoadModel = Callable[[PretrainedFiles, str, str], FrozenModel]
-"""Files, the modality's type, and a pointer for errors. Loading may take long: it happens where it is needed alone."""
+LoadModel = Callable[[PretrainedFiles, State, str], FrozenModel]
+"""Files, how samples are read (`how_to_read`), and a pointer for errors. Loading may take long: it happens where it is
+needed alone."""
 
 
 class Featuriser:
@@ -60,7 +61,7 @@ class Featuriser:
         self._save_seconds = save_seconds
         self._computed_by = dict(computed_by or {})
         self._digests: dict[FileStamp, str] = {}
-        self._loaded: dict[tuple[Path, str], tuple[str, FrozenModel]] = {}
+        self._loaded: dict[tuple[Path, bytes], FrozenModel] = {}
         """For `encode` alone: a training lets go of a model once its features are there."""
 
     def read(
@@ -75,6 +76,7 @@ class Featuriser:
 
         Rows that are bad or absent are zeros. Raises DataError (`encoder.*`) where the model cannot be used.
         """
+        check_frames(modality, files, pointer)
         how = how_to_read(modality, files)
         samples = _texts(modality, table) if isinstance(modality, TextModality) else self._files(modality, blobs, how)
         state = {**how, "digest": self._digest_of(files)}
@@ -89,7 +91,7 @@ class Featuriser:
             waits = f"features of {modality.name!r}: another process computes them"
             with self._cache.computing(key, lambda: self._telling.doing(waits)):
                 known |= self._cache.find(key, wanted.keys() - known.keys())
-                bad = self._add(modality, files, pointer, key, wanted, samples, known)
+                bad = self._add(modality, files, how, pointer, key, wanted, samples, known)
             found = [*samples.problems, *_of_all_rows(bad, samples.digests)]
             reading.problems = sorted(found, key=lambda problem: problem.row)
         width = next((len(vector) for vector in known.values()), 0)
@@ -121,12 +123,10 @@ class Featuriser:
         return self._digests[stamp]
 
     def _at_hand(self, files: PretrainedFiles, frozen: State, pointer: str) -> FrozenModel:
-        place = (files.folder, frozen["kind"])
-        digest, model = self._loaded.get(place, ("", None))
-        if model is None or digest != frozen["digest"]:
-            model = self._load(files, frozen["kind"], pointer)
-            self._loaded[place] = (frozen["digest"], model)
-        return model
+        wanted = (files.folder, canonical_json(frozen))
+        if wanted not in self._loaded:
+            self._loaded[wanted] = self._load(files, frozen, pointer)
+        return self._loaded[wanted]
 
     def _files(self, modality: Modality, blobs: Sequence[Blob | None], how: State) -> Samples:
         limit = _MOST_BYTES[how["kind"]]
@@ -153,6 +153,7 @@ class Featuriser:
         self,
         modality: Modality,
         files: PretrainedFiles,
+        how: State,
         pointer: str,
         key: str,
         wanted: Mapping[bytes, int],
@@ -166,7 +167,7 @@ class Featuriser:
         self._telling.line(f"features of {modality.name!r}: {len(new):,} of {len(wanted):,} samples to compute")
         self._telling.doing(f"features of {modality.name!r}: the model is loaded")
         work = FeaturePass(self._cache, key, self._telling, self._save_seconds)
-        work.run(self._load(files, modality.type, pointer), modality.name, new, samples)
+        work.run(self._load(files, how, pointer), modality.name, new, samples)
         known |= work.found
         return work.bad
 
@@ -178,8 +179,11 @@ def fit_features(raw: Raw, train: Rows, frozen: State) -> State:
 
 def how_to_read(modality: Modality, files: PretrainedFiles) -> State:
     """What decides how a sample of the modality is read for its model, as JSON."""
-    how: State = {"kind": modality.type}
-    if isinstance(modality, AudioModality):
+    encoder = pretrained_of(modality)
+    how: State = {"kind": modality.type, "pooling": "mean" if encoder is None else encoder.pooling}
+    if isinstance(modality, TextModality):
+        how["max_tokens"] = min(modality.preprocess.max_tokens, files.tokens)
+    elif isinstance(modality, AudioModality):
         how |= {"sample_rate": files.sample_rate, "max_seconds": modality.preprocess.max_seconds}
         how["level"] = modality.preprocess.level
     elif isinstance(modality, VideoModality):
