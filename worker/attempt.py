@@ -297,7 +297,10 @@ class Attempt:
         while time.monotonic() < until:
             self._renew()  # ends with `LeaseLostError` once the run has been put back, failed or succeeded
             time.sleep(TICK_SECONDS)
-        self._crashed(code)
+        if code == exits.UNREACHABLE:
+            self._unreachable()
+        else:
+            self._crashed(code)
 
     def _crashed(self, code: int) -> None:
         error = {

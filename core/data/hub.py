@@ -26,7 +26,6 @@ from core.spec.data import PretrainedEncoder
 
 _LOOK_SECONDS = 0.2
 """How often one who waits for another's lock looks again."""
-_TELL_EVERY = 8 * 2**20
 
 
 class Hub:
@@ -119,14 +118,12 @@ class Hub:
         _sync(self._folder)
 
     def _fetch(self, repository: Repository, file: HubFile, path: Path, which: str) -> None:
-        there = told = 0
+        there = 0
 
         def moved(more: int) -> None:
-            nonlocal there, told
+            nonlocal there
             there += more
-            if there - told >= _TELL_EVERY or not told:
-                told = there
-                self._doing(f"the model {repository.id!r}: {which}, {there / 1e6:,.0f} of {file.size / 1e6:,.0f} MB")
+            self._doing(f"the model {repository.id!r}: {which}, {there / 1e6:,.0f} of {file.size / 1e6:,.0f} MB")
 
         repository.fetch(file, path, moved)
 
