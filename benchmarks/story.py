@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from core.events import (
     Cost,
     EpochCompleted,
+    EstimateEpoch,
     HeadEstimate,
     JobEvent,
     JournalEntry,
@@ -25,13 +26,18 @@ HEADS = ("audio", "image", "fused")
 SPLITS: tuple[Split, ...] = ("train", "holdout", "validation")
 
 
-def entries(super_epochs: int, *, epochs_each: int = 1, heads: Sequence[str] = HEADS) -> Iterator[JournalEntry]:
-    """A run's journal up to its last epoch: 1 + `super_epochs` * (3 + `epochs_each`) entries."""
-    for number, event in enumerate(events(super_epochs, epochs_each=epochs_each, heads=heads), start=1):
+def entries(
+    super_epochs: int, *, epochs_each: int = 1, estimate_epochs: int = 0, heads: Sequence[str] = HEADS
+) -> Iterator[JournalEntry]:
+    """A run's journal up to its last epoch: 1 + `super_epochs` * (3 + `epochs_each` + `estimate_epochs`) entries."""
+    told = events(super_epochs, epochs_each=epochs_each, estimate_epochs=estimate_epochs, heads=heads)
+    for number, event in enumerate(told, start=1):
         yield JournalEntry(number=number, event=event)
 
 
-def events(super_epochs: int, *, epochs_each: int = 1, heads: Sequence[str] = HEADS) -> Iterator[JobEvent]:
+def events(
+    super_epochs: int, *, epochs_each: int = 1, estimate_epochs: int = 0, heads: Sequence[str] = HEADS
+) -> Iterator[JobEvent]:
     """The events themselves."""
     yield RunStarted(
         heads=tuple(heads),
@@ -45,6 +51,8 @@ def events(super_epochs: int, *, epochs_each: int = 1, heads: Sequence[str] = HE
     total = super_epochs * epochs_each
     for super_epoch in range(super_epochs):
         yield PhaseStarted(phase="estimating", super_epoch=super_epoch)
+        for epoch in range(estimate_epochs):
+            yield EstimateEpoch(super_epoch=super_epoch, epoch=epoch + 1, epochs=estimate_epochs)
         yield weights(super_epoch, super_epochs, epochs_each, heads)
         yield PhaseStarted(phase="training", super_epoch=super_epoch)
         for inside in range(epochs_each):

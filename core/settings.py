@@ -206,6 +206,12 @@ class ApiSettings(_Area):
     """Streams at once per API process; one more gets 429."""
     sse_send_timeout_seconds: Annotated[float, Field(gt=0)] = 30.0
     """A client that takes nothing for so long is dropped."""
+    preview_processes: Annotated[int, Field(ge=1, le=64)] = 2
+    """Processes in which samples of registered data sets are read and decoded for a look; they end when idle."""
+    preview_seconds: Annotated[float, Field(gt=0)] = 30.0
+    """What takes longer to look at is given up (`preview.too_slow`, `file.too_slow`)."""
+    preview_memory_bytes: Annotated[int, Field(ge=268_435_456)] = 2_147_483_648
+    """What one of these processes may take; what needs more is told so (`preview.too_large`)."""
 
 
 class LogSettings(_Area):

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-
-from core.jobs.views import MetricPoint
+from typing import Protocol, TypeVar
 
 _PER_BUCKET = 4
 """First, lowest, highest, last: a curve drawn through them looks like the whole curve (Jugel et al. 2014, "M4")."""
@@ -12,7 +11,25 @@ _PER_BUCKET = 4
 _PER_BUCKET_OF_WEIGHTS = 3
 
 
-def thin(points: Sequence[MetricPoint], max_points: int) -> tuple[MetricPoint, ...]:
+class Point(Protocol):
+    """A measured point of a curve."""
+
+    @property
+    def scope(self) -> str: ...
+    @property
+    def head(self) -> str: ...
+    @property
+    def split(self) -> str: ...
+    @property
+    def metric(self) -> str: ...
+    @property
+    def value(self) -> float | None: ...
+
+
+P = TypeVar("P", bound=Point)
+
+
+def thin(points: Sequence[P], max_points: int) -> tuple[P, ...]:
     """At most `max_points` of each series (scope, head, split, metric), in the order given.
 
     A series that is too long is cut into buckets of equally many points; of each, the first, the lowest, the highest
@@ -27,15 +44,15 @@ def thin(points: Sequence[MetricPoint], max_points: int) -> tuple[MetricPoint, .
     kept: set[int] = set()
     for indices in series.values():
         kept.update(_kept(points, indices, max_points))
-    return tuple(point for index, point in enumerate(points) if index in kept)
+    return tuple(points[index] for index in sorted(kept))
 
 
-def series_of(point: MetricPoint) -> tuple[str, str, str, str]:
+def series_of(point: Point) -> tuple[str, str, str, str]:
     """Which curve a point belongs to."""
     return point.scope, point.head, point.split, point.metric
 
 
-def _kept(points: Sequence[MetricPoint], indices: Sequence[int], max_points: int) -> set[int]:
+def _kept(points: Sequence[Point], indices: Sequence[int], max_points: int) -> set[int]:
     if len(indices) <= max_points:
         return set(indices)
     shaped = max_points >= _PER_BUCKET
@@ -47,7 +64,8 @@ def _kept(points: Sequence[MetricPoint], indices: Sequence[int], max_points: int
         if shaped:
             kept.add(inside[0])
             finite = [(value, index) for index in inside if (value := points[index].value) is not None]
-            kept.update(index for _, index in sorted(finite)[:1] + sorted(finite)[-1:])
+            if finite:
+                kept |= {min(finite)[1], max(finite)[1]}
     return kept
 
 

@@ -218,7 +218,8 @@ class JobService:
                 limit=None if max_points else limit,
             )
         if max_points:
-            return Page(data=thin([metric_point(row) for row in rows], max_points), has_more=False, next_after=None)
+            kept = thin(rows, max_points)
+            return Page(data=tuple(metric_point(row) for row in kept), has_more=False, next_after=None)
         shown = rows[:limit]
         return Page(
             data=tuple(metric_point(row) for row in shown),

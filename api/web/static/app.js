@@ -8,10 +8,13 @@ import { ThemeButton, startTheme } from "./parts/theme.js";
 const PAGES = [
   [/^\/(?:jobs)?$/, "/", "Jobs", () => import("./pages/jobs.js")],
   [/^\/jobs\/([\w-]+)$/, "/", "Job", () => import("./pages/job.js")],
+  [/^\/datasets$/, "/datasets", "Data sets", () => import("./pages/datasets.js")],
+  [/^\/datasets\/(ds_[A-Za-z0-9]{1,60})$/, "/datasets", "Data set", () => import("./pages/dataset.js")],
   [/^\/workers$/, "/workers", "Workers", () => import("./pages/workers.js")],
 ];
 const NAVIGATION = [
   ["/", "Jobs"],
+  ["/datasets", "Data sets"],
   ["/workers", "Workers"],
 ];
 

@@ -248,6 +248,8 @@ def test_an_unknown_path_is_a_problem_too(api: LiveApi, path: str) -> None:
         ("DELETE", "/v1/jobs", "GET, POST"),
         ("PUT", "/v1/jobs/job_1", "DELETE, GET"),
         ("GET", "/v1/jobs/job_1/cancel", "POST"),
+        ("POST", "/v1/datasets/ds_1/samples", "GET"),
+        ("DELETE", "/v1/datasets/ds_1/samples/0/image/preview", "GET"),
         ("POST", "/healthz", "GET"),
         ("OPTIONS", "/v1/jobs", "GET, POST"),
     ],

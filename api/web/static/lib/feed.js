@@ -13,6 +13,8 @@ const SUPER_EPOCHS = 500;
 const POINTS_PER_CURVE = 300;
 const TAIL = 200;
 const LONGEST_TAIL = 400;
+const FIRST_WAIT = 500;
+const LONGEST_WAIT = 10_000;
 
 export class Feed {
   constructor(jobId) {
@@ -25,7 +27,10 @@ export class Feed {
     this.events = [];
     this.phases = [];
     this.statuses = [];
-    this.state = "loading";
+    this.marked = new Set();
+    this.state = "connecting";
+    this.loaded = false;
+    /** Why the history is not whole yet. */
     this.problem = null;
     this.version = 0;
     this.listeners = new Set();
@@ -33,39 +38,66 @@ export class Feed {
     this.load();
   }
 
+  /** What was, and the stream from there on. Asked for again until it came: what is known already does no harm. */
   async load() {
-    try {
-      const job = await this.get("");
-      const metrics = this.get("/events", { type: "run.started", limit: 1 }).then((page) => this.startWith(page.data[0]));
-      await Promise.all([
-        metrics,
-        this.get("/super-epochs", { max_points: SUPER_EPOCHS }).then((page) => page.data.forEach((row) => this.keepSuperEpoch(row))),
-        this.get("/events", { after: Math.max(0, job.last_seq - TAIL), limit: TAIL }).then((page) => (this.events = page.data)),
-      ]);
-      this.stream = new Stream({
-        path: `${this.path}/events/stream`,
-        after: job.last_seq,
-        onEvent: (event) => this.take(event),
-        onState: (state) => this.tell({ state }),
-      });
-      const types = ["phase.started", "job.status", "job.created"];
-      const marks = await allOf(`${this.path}/events`, { type: types }, { signal: this.abort.signal });
-      marks.forEach((event) => this.mark(event));
-      this.tell({});
-    } catch (problem) {
-      if (!this.abort.signal.aborted) this.tell({ state: "failed", problem });
+    for (let wait = FIRST_WAIT; ; wait = Math.min(LONGEST_WAIT, wait * 2)) {
+      try {
+        const job = await this.get("");
+        this.stream ??= this.follow(job.last_seq);
+        await Promise.all([this.loadWeights(), this.loadTail(job.last_seq), this.loadCurves(), this.loadMarks()]);
+        if (this.problem) this.tell({ problem: null });
+        return;
+      } catch (problem) {
+        if (this.abort.signal.aborted) return;
+        this.tell({ problem });
+        if (!problem.isPassing) return;
+        await new Promise((resolve) => setTimeout(resolve, wait));
+      }
     }
   }
 
-  async startWith(event) {
-    if (!event) return;
-    this.run = event.data;
-    const asked = [...this.run.heads, ...(this.run.heads.length > 1 ? ["heads_average"] : [])].flatMap((head) =>
-      [...new Set(["loss", this.run.metric])].map((metric) =>
-        this.get("/metrics", { scope: "epoch", head, metric, max_points: POINTS_PER_CURVE }),
-      ),
+  follow(after) {
+    return new Stream({
+      path: `${this.path}/events/stream`,
+      after,
+      onEvent: (event) => this.take(event),
+      onState: (state) => this.tell({ state }),
+    });
+  }
+
+  async loadWeights() {
+    const page = await this.get("/super-epochs", { max_points: SUPER_EPOCHS });
+    page.data.forEach((row) => this.keepSuperEpoch(row));
+    this.tell({ loaded: true });
+  }
+
+  async loadTail(last) {
+    const page = await this.get("/events", { after: Math.max(0, last - TAIL), limit: TAIL });
+    const known = new Set(page.data.map((event) => event.seq));
+    this.events = [...page.data, ...this.events.filter((event) => !known.has(event.seq))];
+    this.tell({});
+  }
+
+  async loadCurves() {
+    const [started] = (await this.get("/events", { type: "run.started", limit: 1 })).data;
+    if (!started) return;
+    this.run = started.data;
+    const heads = [...this.run.heads, ...(this.run.heads.length > 1 ? ["heads_average"] : [])];
+    const metrics = [...new Set(["loss", this.run.metric])];
+    const asked = metrics.flatMap((metric) => heads.map((head) => ({ scope: "epoch", head, metric, max_points: POINTS_PER_CURVE })));
+    await Promise.all(
+      asked.map(async (query) => {
+        (await this.get("/metrics", query)).data.forEach((row) => this.keepPoint(row));
+        this.tell({});
+      }),
     );
-    for (const page of await Promise.all(asked)) page.data.forEach((row) => this.keepPoint(row));
+  }
+
+  async loadMarks() {
+    const types = ["phase.started", "job.status", "job.created"];
+    const marks = await allOf(`${this.path}/events`, { type: types }, { signal: this.abort.signal });
+    marks.forEach((event) => this.mark(event));
+    this.tell({});
   }
 
   get(path, query) {
@@ -110,9 +142,10 @@ export class Feed {
 
   mark(event) {
     const list = event.type === "phase.started" ? this.phases : event.type.startsWith("job.") ? this.statuses : null;
-    if (!list || list.some((known) => known.seq === event.seq)) return;
+    if (!list || this.marked.has(event.seq)) return;
+    this.marked.add(event.seq);
     list.push({ seq: event.seq, at: Date.parse(event.created_at), attempt: event.attempt, ...event.data });
-    list.sort((a, b) => a.seq - b.seq);
+    if (list.length > 1 && list.at(-2).seq > event.seq) list.sort((a, b) => a.seq - b.seq);
   }
 
   /** The super-epochs in order. */

@@ -71,7 +71,7 @@ function History({ job, feed }) {
   const judged = counts.validation ? "validation" : "holdout";
   const measured = [...heads, ...(heads.length > 1 ? ["heads_average"] : [])];
   const shared = { rows, heads, colours, jobId: job.id };
-  if (feed.state === "loading") return html`<p class="loading" role="status">Loading the history…</p>`;
+  if (!feed.loaded) return feed.problem ? null : html`<p class="loading" role="status">Loading the history…</p>`;
   return html`
     <${Summary} job=${job} feed=${feed} rows=${rows} heads=${heads} />
     <div class="grid">

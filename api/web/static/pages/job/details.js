@@ -1,6 +1,6 @@
 /** Events, log, spec, environment, artifacts, history of states. */
 import { address } from "../../lib/api.js";
-import { html, useLayoutEffect, useRef } from "../../lib/dom.js";
+import { Component, html, useLayoutEffect, useRef } from "../../lib/dom.js";
 import { bytes, clock, moment, number } from "../../lib/format.js";
 import { usePolled } from "../../lib/poll.js";
 import { setQuery, useAddress } from "../../lib/router.js";
@@ -48,9 +48,19 @@ function Events({ job, feed }) {
   return html`
     <p class="small muted">${events.length > 0 ? `Events ${number(events[0].seq)} to ${number(last)}` : "No event yet"}${!job.is_terminal ? "; more come as they happen" : ""}.
       ${" "}<a href=${address(`/v1/jobs/${job.id}/events`, { limit: 1000 })} target="_blank">All of them, as JSON</a></p>
-    <${Tail} label="Events" version=${last}>${events.map(
-      (event) => html`<div key=${event.seq} class=${`line ${event.level}`}><time datetime=${event.created_at} title=${`${moment(event.created_at)}, ${event.type}, seq ${event.seq}`}>${clock(event.created_at)}</time><span>${event.message}</span></div>`,
-    )}<//>`;
+    <${Tail} label="Events" version=${last}>${events.map((event) => html`<${Line} key=${event.seq} event=${event} />`)}<//>`;
+}
+
+/** An event never changes. */
+class Line extends Component {
+  shouldComponentUpdate() {
+    return false;
+  }
+
+  render({ event }) {
+    const title = `${moment(event.created_at)}, ${event.type}, seq ${event.seq}`;
+    return html`<div class=${`line ${event.level}`}><time datetime=${event.created_at} title=${title}>${clock(event.created_at)}</time><span>${event.message}</span></div>`;
+  }
 }
 
 function Log({ job }) {
