@@ -26,7 +26,7 @@ from core.data.modalities import ModalityInfo, State, fit_modality, info_of, rea
 from core.data.modalities.base import Reading, presence_of
 from core.data.modalities.space import Space
 from core.data.modalities.tabular import constant_columns
-from core.data.pretrained import find_pretrained, pretrained_of
+from core.data.pretrained import find_pretrained, names_model, pretrained_of
 from core.data.problems import RowProblem
 from core.data.quantity import TargetScale
 from core.data.remote import RemoteBlob, fetching_ahead
@@ -238,8 +238,8 @@ def _read_one(modality: Modality, where: str, survey: Survey, roots: Mapping[str
         elif means.featuriser is None:
             raise ValueError(f"the modality {modality.name!r} has a frozen encoder: prepare() needs a featuriser")
         else:
-            pointer = f"{where.rpartition('/')[0]}/encoder/path"
-            files = find_pretrained(encoder, modality.type, roots, pointer)
+            pointer = names_model(encoder, where.rpartition("/")[0])
+            files = find_pretrained(encoder, modality.type, roots, pointer, means.featuriser.hub)
             reading = means.featuriser.read(modality, files, pointer, survey.table, at_hand)
     reading.problems = sorted([*missing, *reading.problems], key=lambda problem: problem.row)
     return reading
