@@ -92,3 +92,22 @@ def videomae(folder: Path, seed: int = 0) -> Path:
         size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16}
     ).save_pretrained(folder)
     return folder
+
+
+def resnet(folder: Path, seed: int = 0) -> Path:
+    """A model of images with batch normalisation, which it scales to 32 x 32."""
+    torch.manual_seed(seed)
+    config = transformers.ResNetConfig(embedding_size=8, hidden_sizes=[8, 12, WIDTH], depths=[1, 1, 1])
+    config.layer_type = "basic"
+    transformers.ResNetModel(config).save_pretrained(folder)
+    transformers.ViTImageProcessorPil(size={"height": 32, "width": 32}).save_pretrained(folder)
+    return folder
+
+
+def convnext(folder: Path, seed: int = 0) -> Path:
+    """A model of images whose third stage has more layers than it has stages."""
+    torch.manual_seed(seed)
+    config = transformers.ConvNextConfig(hidden_sizes=[8, 8, 12, WIDTH], depths=[1, 1, 5, 1], num_stages=4)
+    transformers.ConvNextModel(config).save_pretrained(folder)
+    transformers.ViTImageProcessorPil(size={"height": 32, "width": 32}).save_pretrained(folder)
+    return folder

@@ -34,8 +34,8 @@ class Frozen:
         self._kind = kind
         self._device = device
         self._files = files
-        self._model = _load(files, kind, pointer).to(device).eval()
-        self._prepare: Any = _tokenizer(files, pointer) if kind == "text" else _processor(files, kind, pointer)
+        self._model = load_tower(files, kind, pointer).to(device).eval()
+        self._prepare: Any = tokenizer_of(files, pointer) if kind == "text" else processor_of(files, kind, pointer)
 
     @torch.no_grad()
     def features(self, samples: Sequence[Any]) -> Floats:
@@ -72,7 +72,7 @@ class Frozen:
         if not hasattr(self._model.config, "num_frames"):  # a model of images: every frame by itself
             inputs = self._prepare(images=shown, input_data_format="channels_last", return_tensors="pt")
             hidden = self._model(pixel_values=inputs["pixel_values"].to(self._device)).last_hidden_state
-            return _numpy(_over_places(hidden).mean(0))
+            return _numpy(over_places(hidden).mean(0))
         inputs = self._prepare(shown, input_data_format="channels_last", return_tensors="pt")
         return self._pooled({"pixel_values": inputs["pixel_values"]})
 
@@ -82,7 +82,7 @@ class Frozen:
 
     def _pooled(self, inputs: dict[str, Tensor]) -> Floats:
         hidden = self._model(**{name: value.to(self._device) for name, value in inputs.items()}).last_hidden_state
-        return _numpy(_over_places(hidden)[0])
+        return _numpy(over_places(hidden)[0])
 
 
 def load_frozen(device: torch.device) -> LoadModel:
@@ -94,7 +94,11 @@ def load_frozen(device: torch.device) -> LoadModel:
     return load
 
 
-def _load(files: PretrainedFiles, kind: str, pointer: str) -> nn.Module:
+def load_tower(files: PretrainedFiles, kind: str, pointer: str, **options: Any) -> nn.Module:
+    """The part of the model that reads the modality; `options` are those of `transformers`.
+
+    Raises DataError `encoder.*`.
+    """
     try:
         import transformers
     except ImportError as error:
@@ -111,24 +115,30 @@ def _load(files: PretrainedFiles, kind: str, pointer: str) -> nn.Module:
             use_safetensors=True,
             dtype=torch.float32,
             output_loading_info=True,
+            **options,
         )
     except Exception as error:  # a config or weights that do not fit make the library raise anything
         detail = (
             f"the model cannot be loaded: {str(error).splitlines()[0][:200] if str(error) else type(error).__name__}"
         )
         raise encoder_error("encoder.unusable", detail, "does it load with transformers.AutoModel?", pointer) from error
-    tower = getattr(model, _TOWERS[kind], None)
-    if tower is None and getattr(model.config, "is_encoder_decoder", False):
-        tower = model.get_encoder()
-    chosen: nn.Module = model if tower is None else tower
     missing = [name for name in told["missing_keys"] if "pooler" not in name]
     if missing:
         detail = f"the weights lack {len(missing)} tensors that the model has ({sorted(missing)[0]}, ...)"
         raise encoder_error("encoder.unusable", detail, "what is not in the file would be random", pointer)
-    return chosen
+    return tower_of(model, kind)
 
 
-def _tokenizer(files: PretrainedFiles, pointer: str) -> Any:
+def tower_of(model: nn.Module, kind: str) -> nn.Module:
+    """The part of a whole model that reads the modality: of two towers one, of an encoder and a decoder the encoder."""
+    whole: Any = model
+    tower = getattr(whole, _TOWERS[kind], None)
+    if tower is None and getattr(whole.config, "is_encoder_decoder", False):
+        tower = whole.get_encoder()
+    return model if tower is None else tower
+
+
+def tokenizer_of(files: PretrainedFiles, pointer: str) -> Any:
     from tokenizers import Tokenizer
 
     try:
@@ -154,7 +164,7 @@ def _tokenizer(files: PretrainedFiles, pointer: str) -> Any:
     return tokenizer
 
 
-def _processor(files: PretrainedFiles, kind: str, pointer: str) -> Any:
+def processor_of(files: PretrainedFiles, kind: str, pointer: str) -> Any:
     import transformers
 
     loader: Any = transformers.AutoFeatureExtractor if kind == "audio" else transformers.AutoImageProcessor
@@ -165,7 +175,7 @@ def _processor(files: PretrainedFiles, kind: str, pointer: str) -> Any:
         raise encoder_error("encoder.unusable", detail, "does it load with transformers?", pointer) from error
 
 
-def _over_places(hidden: Tensor) -> Tensor:
+def over_places(hidden: Tensor) -> Tensor:
     """`[B, T, D]` or `[B, D, h, w]` -> `[B, D]`."""
     return hidden.flatten(2).mean(2) if hidden.ndim == 4 else hidden.mean(1)
 
