@@ -74,6 +74,25 @@ def wav2vec(folder: Path, seed: int = 0) -> Path:
     return folder
 
 
+def ast(folder: Path, seed: int = 0) -> Path:
+    """A model of spectrograms of 16 steps, of sounds of 8,000 samples a second."""
+    torch.manual_seed(seed)
+    config = transformers.ASTConfig(
+        hidden_size=WIDTH,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        patch_size=4,
+        frequency_stride=4,
+        time_stride=4,
+        max_length=16,
+        num_mel_bins=8,
+    )
+    transformers.ASTModel(config).save_pretrained(folder)
+    transformers.ASTFeatureExtractor(num_mel_bins=8, max_length=16, sampling_rate=8000).save_pretrained(folder)
+    return folder
+
+
 def videomae(folder: Path, seed: int = 0) -> Path:
     """A model of clips of 4 frames, which it scales to 16 x 16."""
     torch.manual_seed(seed)

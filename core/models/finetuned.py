@@ -52,6 +52,7 @@ class PretrainedStem(nn.Module):
         self._kind = info.kind
         self._shape = info.shape
         self._by_frame = info.kind == "video" and not hasattr(tower.config, "num_frames")
+        self._takes: str = getattr(tower, "main_input_name", "input_features")
         pad = getattr(tower.config, "pad_token_id", None)
         self._pad = 0 if pad is None else int(pad)
         # Where the first layer normalises over time, padding counts: then it must be the same in every batch.
@@ -81,7 +82,7 @@ class PretrainedStem(nn.Module):
         if self._by_frame:
             frames = over_places(self._hidden(pixel_values=x.flatten(0, 1)))
             return frames.reshape(*x.shape[:2], -1).mean(1)
-        return over_places(self._hidden(**{"input_features" if self._kind == "audio" else "pixel_values": x}))
+        return over_places(self._hidden(**{self._takes if self._kind == "audio" else "pixel_values": x}))
 
     def example(self) -> Tensor:
         """One input [1, ...] like any other: the same numbers always."""

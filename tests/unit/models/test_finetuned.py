@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import transformers
 from torch import nn
 
 from core.data.dataset import PreparedData, prepare
@@ -34,7 +35,7 @@ Roots = dict[str, Path]
 def roots(tmp_path_factory: pytest.TempPathFactory) -> Roots:
     folder = tmp_path_factory.mktemp("tuned")
     found = write_tuned(folder)
-    for make in (tiny_models.resnet, tiny_models.convnext, tiny_models.videomae):
+    for make in (tiny_models.resnet, tiny_models.convnext, tiny_models.videomae, tiny_models.ast):
         (folder / make.__name__).mkdir()
         make(folder / make.__name__)
     return found
@@ -237,6 +238,19 @@ def test_features_of_clips_frame_by_frame_and_as_a_whole(roots: Roots) -> None:
         opened(raw, roots)
 
 
+def test_a_model_of_spectrograms(roots: Roots) -> None:
+    raw = tuned_spec(("words", "voice"))
+    raw["dataset"]["modalities"][1]["encoder"] = encoder("ast")
+    data, model = opened(raw, roots)
+    assert data.modalities["voice"].shape == (16, 8)
+    stem = stem_of(model, "voice")
+    batch = data.batch(np.array([4, 5]))["voice"]
+    whole = transformers.ASTModel.from_pretrained(roots["models"] / "ast", attn_implementation="eager").eval()
+    with torch.no_grad():
+        expected = whole(input_values=torch.from_numpy(batch)).last_hidden_state.mean(1)
+    np.testing.assert_allclose(stem.eval().pooled(torch.from_numpy(batch)).detach(), expected, atol=1e-6)
+
+
 @pytest.mark.parametrize("name", ["words", "face", "voice"])
 def test_a_sample_says_the_same_in_any_company(roots: Roots, name: str) -> None:
     data, model = opened(tuned_spec(("words", "face", "voice")), roots)
@@ -313,6 +327,19 @@ def test_a_processor_that_leaves_a_step_out(roots: Roots, tmp_path: Path, change
     found = inputs_of(files, "image", None, "#")
     assert found.pixels is not None
     assert found(np.full((3, 20, 20), 200)).dtype == np.uint8
+
+
+def test_a_processor_that_does_more_at_the_end_gives_floats(roots: Roots, tmp_path: Path) -> None:
+    """Vivit's takes 1 off after scaling."""
+    tiny_models.videomae(tmp_path)
+    transformers.VivitImageProcessor(
+        size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16}, offset=True
+    ).save_pretrained(tmp_path)
+    files = find_pretrained(PretrainedEncoder(type="transformers", path="models://."), "video", {"models": tmp_path})
+    found = inputs_of(files, "video", None, "#")
+    assert found.pixels is None
+    clip = found(np.full((4, 3, 20, 20), 255))
+    assert (clip.dtype, clip.shape) == (np.float32, (4, 3, 16, 16))
 
 
 def test_texts_end_at_max_tokens_and_are_padded_to_the_longest_of_t(roots: Roots) -> None:
