@@ -29,6 +29,7 @@ from api.routers import (
     workers,
 )
 from api.services import start
+from api.web import router as web
 from core.settings import Settings
 from core.version import version
 
@@ -56,6 +57,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     # The last one added is the outermost.
     app.add_middleware(SendTimeoutMiddleware, seconds=settings.api.sse_send_timeout_seconds)
     app.add_middleware(RequestContextMiddleware, max_body_bytes=settings.api.max_body_bytes)
+    web.install(app)
     app.include_router(service.router)
     app.include_router(metrics.router)
     # The limit is the router's, not the app's: the app's sits outside of our middleware and answers in plain text.

@@ -28,8 +28,8 @@ REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._\-]{1,128}")
 _CLIENT_GONE = 499
 """What the metrics call a request whose client did not wait for the answer."""
-_QUIET_PATHS = frozenset({"/healthz", "/readyz"})
-"""Probes come every few seconds; only what they find wrong is worth a line."""
+_QUIET_PATHS = ("/healthz", "/readyz", "/assets/")
+"""Probes come every few seconds, and a page has dozens of files; only what goes wrong with them is worth a line."""
 
 
 class RequestContextMiddleware:
@@ -90,7 +90,7 @@ class RequestContextMiddleware:
             await response(scope, receive, send_with_id)
         finally:
             _measure(scope, status, time.monotonic() - began)
-            if scope["path"] not in _QUIET_PATHS or status != 200:
+            if not scope["path"].startswith(_QUIET_PATHS) or status not in (200, 304):
                 # The path only: a query may one day hold a stream ticket.
                 access.info(
                     "request",

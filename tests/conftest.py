@@ -35,7 +35,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(f"NOT TESTED: {name} is not installed here", red=True, bold=True)
 
 
-def _skip_without(name: str) -> None:
+def skip_without(name: str) -> None:
     _missing.add(name)
     pytest.skip(f"{name} is not installed here")
 
@@ -45,7 +45,7 @@ def postgres_server() -> Iterator[PostgresServer]:
     """A PostgreSQL that runs. A test that stops it starts it again."""
     binaries = postgres_binaries()
     if binaries is None:
-        _skip_without("PostgreSQL")
+        skip_without("PostgreSQL")
     else:
         server = PostgresServer(binaries)
         try:
@@ -59,7 +59,7 @@ def postgres_server() -> Iterator[PostgresServer]:
 def redis_server() -> Iterator[RedisServer]:
     """A Redis that runs. A test that stops it starts it again."""
     if shutil.which("redis-server") is None:
-        _skip_without("Redis")
+        skip_without("Redis")
     server = RedisServer()
     try:
         server.start()
@@ -73,7 +73,7 @@ def rabbit_server() -> Iterator[RabbitServer]:
     """A RabbitMQ that runs. A test that stops it starts it again."""
     script = rabbitmq_script()
     if script is None or shutil.which("epmd") is None:
-        _skip_without("RabbitMQ")
+        skip_without("RabbitMQ")
     else:
         server = RabbitServer(script)
         try:
@@ -107,9 +107,9 @@ def s3_server(_s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Server
 def server_binaries() -> None:
     """For tests that start a PostgreSQL and a Redis of their own: skips where there are none."""
     if postgres_binaries() is None:
-        _skip_without("PostgreSQL")
+        skip_without("PostgreSQL")
     if shutil.which("redis-server") is None:
-        _skip_without("Redis")
+        skip_without("Redis")
 
 
 @pytest.fixture

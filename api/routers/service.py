@@ -9,7 +9,7 @@ from api.deps import ServicesDep
 from api.openapi import problems
 from api.problems import RETRY_AFTER_SECONDS, problem
 from api.reference import reference_page
-from api.schemas import HealthOut, IndexOut, ReadyOut
+from api.schemas import HealthOut, ReadyOut
 
 router = APIRouter(tags=["service"])
 
@@ -40,21 +40,6 @@ def readyz(request: Request, services: ServicesDep) -> ReadyOut | Response:
             headers={"retry-after": str(RETRY_AFTER_SECONDS)},
         )
     return ReadyOut(checks=dict.fromkeys(services.readiness.names, "ok"))
-
-
-@router.get("/", operation_id="index", summary="Where things are", responses=problems())
-async def index(request: Request) -> IndexOut:
-    """Links for people and programs that found only the address."""
-    links = {
-        "jobs": "/v1/jobs",
-        "experiments": "/v1/experiments",
-        "workers": "/v1/workers",
-        "docs": "/docs",
-        "openapi": "/openapi.json",
-        "health": "/healthz",
-        "ready": "/readyz",
-    }
-    return IndexOut(version=request.app.version, links=links)
 
 
 @router.get("/docs", include_in_schema=False)

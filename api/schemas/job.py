@@ -99,6 +99,7 @@ class JobOut(WireModel):
                     "max_runtime_seconds": 7200.0,
                     "run_seconds": 0.0,
                     "retry_of": None,
+                    "last_seq": 37,
                     "spec": {"schema_version": 1, "seed": 0},
                     "spec_fingerprint": "sha256:6f1d...",
                     "dataset_fingerprint": "sha256:93b2...",
@@ -142,6 +143,8 @@ class JobOut(WireModel):
     """How long workers were at work on it, in attempts that are over."""
     retry_of: str | None
     """The job whose last checkpoint this one went on from."""
+    last_seq: int
+    """Of its newest event: what was asked for after this answer holds it, and a stream from here on misses nothing."""
     spec: JsonObject
     """The job spec with every default written out."""
     spec_fingerprint: str
@@ -180,6 +183,7 @@ class JobOut(WireModel):
             max_runtime_seconds=view.max_runtime_seconds,
             run_seconds=view.run_seconds,
             retry_of=view.retry_of,
+            last_seq=view.last_seq,
             spec=view.spec,
             spec_fingerprint=view.spec_fingerprint,
             dataset_fingerprint=view.dataset_fingerprint,

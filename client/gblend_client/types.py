@@ -163,6 +163,8 @@ class Job(_Object):
     """How long workers were at work on it, in attempts that are over."""
     retry_of: str | None = None
     """The job whose last checkpoint it went on from."""
+    last_seq: int = 0
+    """Of its newest event."""
     spec: Mapping[str, Any] = field(default_factory=dict)
     """The job spec with every default written out."""
     spec_fingerprint: str | None = None

@@ -23,6 +23,18 @@ class HistoryRepository:
             query = query.where(SuperEpochRow.super_epoch > after)
         return self._session.scalars(query.order_by(SuperEpochRow.super_epoch).limit(limit + 1)).all()
 
+    def weights(self, job_id: str) -> list[tuple[int, dict[str, float]]]:
+        """`(super_epoch, head -> weight)` of every super-epoch, ascending."""
+        query = select(SuperEpochRow.super_epoch, SuperEpochRow.weights).where(SuperEpochRow.job_id == job_id)
+        return [
+            (number, weights) for number, weights in self._session.execute(query.order_by(SuperEpochRow.super_epoch))
+        ]
+
+    def chosen_super_epochs(self, job_id: str, numbers: Sequence[int]) -> Sequence[SuperEpochRow]:
+        """Those of these numbers, ascending."""
+        query = select(SuperEpochRow).where(SuperEpochRow.job_id == job_id, SuperEpochRow.super_epoch.in_(numbers))
+        return self._session.scalars(query.order_by(SuperEpochRow.super_epoch)).all()
+
     def metrics(
         self,
         job_id: str,

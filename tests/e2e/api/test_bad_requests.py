@@ -264,6 +264,7 @@ def test_an_unknown_method_says_which_are_allowed(api: LiveApi, method: str, pat
         ("/v1/jobs/{id}/super-epochs?after=x", "after"),
         ("/v1/jobs/{id}/metrics?metric=f1", "metric"),
         ("/v1/jobs/{id}/metrics?max_points=0", "max_points"),
+        ("/v1/jobs/{id}/super-epochs?max_points=1001", "max_points"),
         ("/v1/jobs/{id}/metrics?after=7", "after"),
         ("/v1/jobs/{id}/metrics?head=%00", "head"),
         ("/v1/jobs/{id}/events/stream?after=x", "after"),

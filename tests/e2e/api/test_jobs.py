@@ -21,6 +21,7 @@ Start = Callable[..., AbstractContextManager[LiveApi]]
 JOB_FIELDS = [
     *("id", "object", "name", "project", "status", "is_terminal", "status_reason", "phase", "attempt", "progress"),
     *("queue_position", "priority", "queue", "max_runtime_seconds", "run_seconds", "retry_of"),
+    "last_seq",
     *("spec", "spec_fingerprint", "dataset_fingerprint", "environment", "seed", "result", "error"),
     *("metadata", "warnings", "transitions", "created_at", "started_at", "finished_at"),
 ]

@@ -1,0 +1,1 @@
+"""The dashboard: one HTML shell and static ES modules. It talks to `/v1` like any other client; see README.md here."""
