@@ -26,7 +26,7 @@ from core.data.modalities.base import State
 from core.data.pretrained import encoder_error
 from core.data.tuning import Tuned
 from core.models.encoders import Encoder, VectorStem
-from core.models.pretrained import load_tower, over_places, tower_of
+from core.models.pretrained import library, load_tower, over_places, tower_of
 from core.models.trained_part import BlocksError, choose_trained
 from core.spec.data import PretrainedEncoder
 
@@ -155,9 +155,13 @@ _SHAPES = "does it take as many frames, and images of this size?"
 
 
 def _tower(config: State, kind: str, tuned: Tuned | None) -> nn.Module:
-    import transformers
-
-    settings: Any = transformers.AutoConfig.for_model(**config)
+    pointer = "#" if tuned is None else tuned.pointer
+    transformers = library(pointer)
+    try:
+        settings = transformers.AutoConfig.for_model(**config)
+    except Exception as error:  # as in `load_tower`
+        detail = f"the model's config cannot be used: {str(error).splitlines()[0][:200] if str(error) else ''}"
+        raise encoder_error("encoder.unusable", detail, "does it load with transformers.AutoModel?", pointer) from error
     for part in _parts(settings):
         for name, value in _OFF.items():
             if hasattr(part, name):

@@ -19,7 +19,7 @@ from core.data.modalities.prepared import encode_prepared
 from core.data.pretrained import PretrainedFiles
 from core.data.problems import SampleError
 from core.data.tuning import Inputs
-from core.models.pretrained import processor_of, tokenizer_of
+from core.models.pretrained import library, processor_of, tokenizer_of
 from core.spec.data import Modality, TextModality
 
 log = logging.getLogger(__name__)
@@ -42,7 +42,8 @@ def saved_inputs(folder: Path, state: State) -> Inputs:
 
 
 def inputs_of(files: PretrainedFiles, kind: str, max_tokens: int | None, pointer: str) -> Inputs:
-    """By the modality's type. Raises DataError `encoder.unusable`."""
+    """By the modality's type. Raises DataError `encoder.unusable`, or `data.missing_library`."""
+    library(pointer)
     if kind == "text":
         return Tokens(files, max_tokens, pointer)
     return Sounds(files, pointer) if kind == "audio" else Pixels(files, kind, pointer)

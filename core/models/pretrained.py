@@ -94,19 +94,25 @@ def load_frozen(device: torch.device) -> LoadModel:
     return load
 
 
-def load_tower(files: PretrainedFiles, kind: str, pointer: str, **options: Any) -> nn.Module:
-    """The part of the model that reads the modality; `options` are those of `transformers`.
-
-    Raises DataError `encoder.*`.
-    """
+def library(pointer: str) -> Any:
+    """`transformers`, which has no types here, and is silent. Raises DataError `data.missing_library`."""
     try:
         import transformers
     except ImportError as error:
         hint = "pip install 'gblend[hf]', where the workers run"
         raise encoder_error("data.missing_library", "transformers is not installed here", hint, pointer) from error
-    lines: Any = transformers.logging  # it has no types
+    lines: Any = transformers.logging
     lines.set_verbosity_error()
     lines.disable_progress_bar()
+    return transformers
+
+
+def load_tower(files: PretrainedFiles, kind: str, pointer: str, **options: Any) -> nn.Module:
+    """The part of the model that reads the modality; `options` are those of `transformers`.
+
+    Raises DataError `encoder.*`.
+    """
+    transformers = library(pointer)
     try:
         model, told = transformers.AutoModel.from_pretrained(
             files.folder,

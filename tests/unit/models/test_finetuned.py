@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -182,6 +183,22 @@ def test_copies_share_what_is_frozen_and_nothing_else(roots: Roots) -> None:
     shared = {name for name, parameter in copied.items() if parameter is own[name]}
     assert shared == {name for name in copied if not own[name].requires_grad}
     assert len(copied) > len(shared) > 0
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"model_type": "no-such-model"}, {"hidden_size": 24}, {"num_attention_heads": 3}],
+    ids=["unknown type", "other size", "heads that do not divide it"],
+)
+def test_a_model_that_cannot_be_loaded(tmp_path: Path, change: dict[str, Any]) -> None:
+    own = write_tuned(tmp_path)
+    path = tmp_path / "bert" / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(DataError) as caught:
+        opened(tuned_spec(), own)
+    assert [(issue.code, issue.pointer) for issue in caught.value.issues] == [
+        ("encoder.unusable", "#/dataset/modalities/0/encoder/path")
+    ]
 
 
 # what comes out
