@@ -138,8 +138,8 @@ class EngineSettings(_Area):
     cancel_grace_seconds: Annotated[float, Field(gt=0)] = 15.0
     """Between SIGTERM and SIGKILL of a training child."""
     checkpoint_seconds: Annotated[float, Field(ge=0)] = 60.0
-    """A training writes a checkpoint after so much work within an epoch, besides those at the end of each; 0: after
-    every batch."""
+    """A training writes a checkpoint after so much work within an epoch, besides those at the end of each, and saves
+    what a frozen encoder has computed as often; 0: after every batch."""
     stall_seconds: Annotated[float, Field(ge=0)] = 1800.0
     """A training that shows no progress for so long is killed and goes on from its last checkpoint; 0: never."""
     log_bytes_per_job: Annotated[int, Field(ge=0)] = 8_388_608

@@ -27,7 +27,7 @@ from core.data.modalities.base import Reading, presence_of
 from core.data.modalities.prepared import fit_prepared
 from core.data.modalities.space import Space
 from core.data.modalities.tabular import constant_columns
-from core.data.pretrained import find_pretrained, pretrained_of
+from core.data.pretrained import check_frames, find_pretrained, pretrained_of
 from core.data.problems import RowProblem
 from core.data.quantity import TargetScale
 from core.data.remote import RemoteBlob, fetching_ahead
@@ -263,6 +263,7 @@ def _read_one(modality: Modality, where: str, survey: Survey, roots: Mapping[str
                 if means.load_inputs is None:
                     raise ValueError(f"{modality.name!r} has a pretrained model: prepare() needs load_inputs")
                 means.tuned[modality.name] = tuned(files, pointer)
+                check_frames(modality, files, pointer)
                 inputs = means.load_inputs(modality, files, pointer)
                 reading = read_inputs(modality, files, inputs, survey.table, at_hand, pool, means.space)
     reading.problems = sorted([*missing, *reading.problems], key=lambda problem: problem.row)

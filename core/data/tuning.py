@@ -72,9 +72,7 @@ def read_inputs(
 ) -> Reading:
     """The inputs of every row; `decoders` and `space` are those of `core.data.modalities.read_modality`."""
     how = {**how_to_read(modality, files), "digest": files.digest(), "config": files.config}
-    if isinstance(modality, TextModality):
-        how["max_tokens"] = modality.preprocess.max_tokens
-    elif inputs.pixels is not None:
+    if inputs.pixels is not None:
         how["pixels"] = inputs.pixels
     if isinstance(modality, TextModality):
         reading = _texts(modality, inputs, table)

@@ -23,10 +23,11 @@ from torch.nn.utils import parametrize
 
 from core.data.dataset import ModalityInfo
 from core.data.modalities.base import State
-from core.data.pretrained import encoder_error
+from core.data.pretrained import encoder_error, no_class_token
 from core.data.tuning import Tuned
+from core.errors import DataError
 from core.models.encoders import Encoder, VectorStem
-from core.models.pretrained import library, load_tower, over_places, tower_of
+from core.models.pretrained import library, load_tower, pooled, tower_of
 from core.models.trained_part import BlocksError, choose_trained
 from core.spec.data import PretrainedEncoder
 
@@ -46,8 +47,10 @@ _OFF = {
 class PretrainedStem(nn.Module):
     """A model, the mean over what it says of a sample's tokens, patches or steps, and the layer over that: [B, F]."""
 
-    def __init__(self, tower: nn.Module, info: ModalityInfo, features: int, dropout: float) -> None:
+    def __init__(self, tower: nn.Module, info: ModalityInfo, spec: PretrainedEncoder, pointer: str = "#") -> None:
         super().__init__()
+        self._first_token = spec.pooling == "cls"
+        self._pointer = pointer
         self.tower = tower
         self._kind = info.kind
         self._shape = info.shape
@@ -60,7 +63,7 @@ class PretrainedStem(nn.Module):
         self._resting: tuple[str, ...] = ()
         with torch.no_grad():
             hidden = self.pooled(self.example())
-        self.layer = VectorStem((hidden.shape[1],), features, dropout)
+        self.layer = VectorStem((hidden.shape[1],), spec.features, spec.dropout)
         self.width = self.layer.width
 
     def forward(self, x: Tensor) -> Tensor:
@@ -80,9 +83,9 @@ class PretrainedStem(nn.Module):
         if self._kind == "audio" and x.ndim == 2:
             return self._of_waves(x)
         if self._by_frame:
-            frames = over_places(self._hidden(pixel_values=x.flatten(0, 1)))
+            frames = self._over_places(self._hidden(pixel_values=x.flatten(0, 1)))
             return frames.reshape(*x.shape[:2], -1).mean(1)
-        return over_places(self._hidden(**{self._takes if self._kind == "audio" else "pixel_values": x}))
+        return self._over_places(self._hidden(**{self._takes if self._kind == "audio" else "pixel_values": x}))
 
     def example(self) -> Tensor:
         """One input [1, ...] like any other: the same numbers always."""
@@ -109,6 +112,8 @@ class PretrainedStem(nn.Module):
         there = x >= 0
         tokens = torch.where(there, x.long(), self._pad)
         hidden = self._hidden(input_ids=tokens, attention_mask=there.long())
+        if self._first_token:
+            return self._over_places(hidden)
         mean: Tensor = (hidden * there[..., None]).sum(1) / there.sum(1, keepdim=True)
         return mean
 
@@ -118,12 +123,17 @@ class PretrainedStem(nn.Module):
         there = torch.arange(wave.shape[1], device=x.device) < lengths[:, None]
         tower: Any = self.tower
         if not hasattr(tower, "_get_feat_extract_output_lengths"):
-            return over_places(self._hidden(input_values=wave))
+            return self._over_places(self._hidden(input_values=wave))
         hidden = self._hidden(input_values=wave, attention_mask=there.long())
+        if self._first_token:
+            return self._over_places(hidden)
         steps = tower._get_feat_extract_output_lengths(lengths).clamp(min=1, max=hidden.shape[1])
         kept = torch.arange(hidden.shape[1], device=x.device) < steps[:, None]
         mean: Tensor = (hidden * kept[..., None]).sum(1) / steps[:, None]
         return mean
+
+    def _over_places(self, hidden: Tensor) -> Tensor:
+        return pooled(hidden, first_token=self._first_token, pointer=self._pointer)
 
     def _hidden(self, **inputs: Tensor) -> Tensor:
         hidden: Tensor = self.tower(**inputs).last_hidden_state
@@ -139,8 +149,12 @@ def build_finetuned(info: ModalityInfo, spec: PretrainedEncoder, tuned: Tuned | 
     pointer = "#" if tuned is None else tuned.pointer
     tower = _plain(_tower(info.model, info.kind, tuned)).eval()
     try:
-        stem = PretrainedStem(tower, info, spec.features, spec.dropout)
+        stem = PretrainedStem(tower, info, spec, pointer)
+        if info.kind == "text" and spec.pooling == "cls":
+            _check_first_token(stem, pointer)
         stem.rest(choose_trained(stem, spec.last_blocks))
+    except DataError:
+        raise
     except BlocksError as error:
         where = f"{pointer.rpartition('/')[0]}/trainable"
         raise encoder_error("encoder.unusable", str(error), "set trainable to fewer blocks", where) from error
@@ -149,6 +163,14 @@ def build_finetuned(info: ModalityInfo, spec: PretrainedEncoder, tuned: Tuned | 
         detail = f"the model cannot read samples of shape {' x '.join(map(str, info.shape))}: {told}"
         raise encoder_error("encoder.unusable", detail, _SHAPES, pointer) from error
     return Encoder(stem, spec.features, spec.dropout)
+
+
+@torch.no_grad()
+def _check_first_token(stem: PretrainedStem, pointer: str) -> None:
+    """That the first token of a text sees what comes after it."""
+    one, other = stem.pooled(torch.tensor([[0.0, 1.0]])), stem.pooled(torch.tensor([[0.0, 2.0]]))
+    if torch.allclose(one, other, rtol=0.0, atol=1e-6):
+        raise no_class_token("it reads from left to right, so that the first token is the same in all texts", pointer)
 
 
 _SHAPES = "does it take as many frames, and images of this size?"

@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from core.data.features import how_to_read
 from core.data.modalities.base import Raw, State
 from core.data.modalities.prepared import encode_prepared
-from core.data.pretrained import PretrainedFiles
+from core.data.pretrained import TOKENIZER, PretrainedFiles, no_class_token
 from core.data.problems import SampleError
 from core.data.tuning import Inputs
 from core.models.pretrained import library, processor_of, tokenizer_of
-from core.spec.data import Modality, TextModality
+from core.spec.data import Modality
 
 log = logging.getLogger(__name__)
 
@@ -30,22 +31,23 @@ _CLOSE = 1e-4
 
 def load_inputs(modality: Modality, files: PretrainedFiles, pointer: str) -> Inputs:
     """What `core.data.dataset.prepare` loads tokenizers and processors with."""
-    most = modality.preprocess.max_tokens if isinstance(modality, TextModality) else None
-    return inputs_of(files, modality.type, most, pointer)
+    return inputs_of(files, how_to_read(modality, files), pointer)
 
 
 def saved_inputs(folder: Path, state: State) -> Inputs:
     """The same from the files beside an exported model, and the fitted state of its modality."""
     rate = {"sampling_rate": state["sample_rate"]} if "sample_rate" in state else {}
     files = PretrainedFiles(folder, state["config"], rate, ())
-    return inputs_of(files, state["kind"], state.get("max_tokens"), "#")
+    return inputs_of(files, state, "#")
 
 
-def inputs_of(files: PretrainedFiles, kind: str, max_tokens: int | None, pointer: str) -> Inputs:
-    """By the modality's type. Raises DataError `encoder.unusable`, or `data.missing_library`."""
+def inputs_of(files: PretrainedFiles, how: State, pointer: str) -> Inputs:
+    """By how samples are read (`core.data.features.how_to_read`). Raises DataError `encoder.*`, or
+    `data.missing_library`."""
     library(pointer)
+    kind = how["kind"]
     if kind == "text":
-        return Tokens(files, max_tokens, pointer)
+        return Tokens(files, how, pointer)
     return Sounds(files, pointer) if kind == "audio" else Pixels(files, kind, pointer)
 
 
@@ -54,11 +56,10 @@ class Tokens:
 
     pixels: State | None = None
 
-    def __init__(self, files: PretrainedFiles, max_tokens: int | None, pointer: str) -> None:
-        self._tokenizer = tokenizer_of(files, pointer)
-        of_tower = (files.config.get("text_config") or {}).get("max_position_embeddings")  # of a model with two towers
-        limits = [self._tokenizer.truncation["max_length"], max_tokens, of_tower]
-        self._tokenizer.enable_truncation(max_length=min(limit for limit in limits if limit is not None))
+    def __init__(self, files: PretrainedFiles, how: State, pointer: str) -> None:
+        self._tokenizer = tokenizer_of(files, how, pointer)
+        if how.get("pooling") == "cls" and not any(self._tokenizer.encode("a").special_tokens_mask[:1]):
+            raise no_class_token(f"its {TOKENIZER} adds none", pointer)
 
     def __call__(self, sample: Any) -> Raw:
         """`[tokens]`"""

@@ -52,6 +52,9 @@ class PretrainedEncoder(SpecModel):
     trainable: Annotated[str, Field(pattern=_TRAINABLE), BeforeValidator(_trainable)] = "none"
     """`none`: the model stays as it is. `last_n:2`: its last two blocks are trained, and what comes after them. `all`:
     all of it. A layer over its features is trained in any case."""
+    pooling: Literal["mean", "cls"] = "mean"
+    """What a sample's vector is: the mean over its tokens, patches or steps, or the first token's last hidden state, of
+    models that put a token for the whole sample in front."""
     features: Annotated[Int, Field(ge=4, le=4096)] = 128
     """Length of the feature vector that the layer hands to its own head and to the fusion."""
     dropout: Annotated[Float, Field(ge=0.0, lt=1.0)] = 0.0
@@ -136,7 +139,8 @@ class TextPreprocess(SpecModel):
     lowercase: Bool = True
     """Whether case is ignored."""
     max_tokens: Annotated[Int, Field(ge=1, le=8192)] = 128
-    """Longer texts lose their ends; the longest *training* text caps the length."""
+    """Longer texts lose their ends; the longest *training* text caps the length. For a frozen encoder its own tokens
+    count, and never more than it takes."""
     vocabulary: Annotated[Int, Field(ge=1, le=1_000_000)] = 20_000
     """The most frequent training words that get a code of their own; all others share one."""
     min_count: Positive = 2

@@ -309,7 +309,7 @@ def _facts(job: Job) -> dict[str, object]:
         "name": job.name,
         "status": job.status + (f" ({job.status_reason})" if job.status_reason else ""),
         "phase": None if job.is_terminal else job.phase,
-        "progress": None if progress is None or job.is_terminal else f"{progress.percent or 0:.0f} %",
+        "progress": None if progress is None or job.is_terminal else tables.how_far(progress),
         "queue": job.queue_position,
         "class": job.queue if job.queue != "default" else None,
         "priority": job.priority or None,

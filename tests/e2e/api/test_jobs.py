@@ -168,7 +168,29 @@ def test_progress_shows(api: LiveApi) -> None:
         "epoch": 12,
         "step": 3,
         "totals": {"epochs": 20, "steps": 30},
+        "detail": None,
     }
+
+
+def test_what_is_done_before_the_training_shows(api: LiveApi) -> None:
+    job = api.submit()
+    lease = api.claim(job["id"])
+    told = "features of 'rgb': 1,200 of 5,000"
+    progress = Progress(
+        phase="encoding",
+        percent=0.0,
+        eta_seconds=None,
+        super_epoch=None,
+        epoch=0,
+        epochs=20,
+        step=0,
+        steps=0,
+        detail=told,
+        updated_at=1_700_000_000.0,
+    )
+    api.units.heartbeat(lease, progress)
+    seen = api.client.get(f"/v1/jobs/{job['id']}").json()
+    assert (seen["phase"], seen["progress"]["percent"], seen["progress"]["detail"]) == ("encoding", 0.0, told)
 
 
 def test_a_failed_job_says_why(api: LiveApi) -> None:

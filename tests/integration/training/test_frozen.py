@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,8 +12,10 @@ from typing import Any
 
 import pytest
 
+from core.events import Progress
 from core.spec import JobSpec
 from tests import tiny_models
+from tests.servers import wait_until
 
 ROOT = Path(__file__).parents[3]
 
@@ -51,8 +55,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def train(folder: Path, name: str, seed: int) -> tuple[str, dict[str, Any]]:
-    """Log and metrics of a run."""
+def start(folder: Path, name: str, seed: int) -> subprocess.Popen[str]:
     run = folder / name
     run.mkdir()
     request = {
@@ -65,9 +68,16 @@ def train(folder: Path, name: str, seed: int) -> tuple[str, dict[str, Any]]:
     }
     (run / "spec.json").write_text(json.dumps(request))
     command = [sys.executable, "-m", "core.training", "--run-dir", str(run)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=150)
-    assert done.returncode == 0, done.stderr
-    return done.stderr, json.loads((run / "artifacts" / "metrics.json").read_text())
+    return subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+
+def train(folder: Path, name: str, seed: int) -> tuple[str, dict[str, Any]]:
+    """Log and metrics of a run."""
+    with start(folder, name, seed) as process:
+        _, log = process.communicate(timeout=150)
+    assert process.returncode == 0, log
+    run = folder / name
+    return log, json.loads((run / "artifacts" / "metrics.json").read_text())
 
 
 def test_a_second_job_with_another_seed_computes_no_feature(folder: Path) -> None:
@@ -81,3 +91,27 @@ def test_a_second_job_with_another_seed_computes_no_feature(folder: Path) -> Non
     assert card["preprocessing"]["words"]["frozen"]["kind"] == "text"
     assert len(card["preprocessing"]["words"]["frozen"]["digest"]) == 64
     assert card["modalities"]["words"]["kind"] == "embedding"
+
+
+def test_one_that_waits_for_anothers_features_says_so_again_and_again(folder: Path) -> None:
+    """What a supervisor looks at changes meanwhile: it does not take the training for one that hangs."""
+    train(folder, "first", seed=0)
+    (lock,) = (folder / "features").glob("*.lock")
+    shutil.rmtree(lock.with_suffix(""))
+    path = folder / "second" / "progress.json"
+    told: list[Progress] = []
+
+    def look() -> bool:
+        if path.exists():
+            told.append(Progress.model_validate_json(path.read_bytes()))
+        return len({progress.updated_at for progress in told}) >= 3
+
+    with lock.open("rb") as held, start(folder, "second", seed=1) as process:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        wait_until(look, "progress to be told several times")
+        assert {progress.phase for progress in told} == {"encoding"}
+        assert {progress.detail for progress in told} == {"features of 'words': another process computes them"}
+        fcntl.flock(held, fcntl.LOCK_UN)
+        _, log = process.communicate(timeout=150)
+    assert process.returncode == 0, log
+    assert "features of 'words': 24 of 24 samples to compute" in log

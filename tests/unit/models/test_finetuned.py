@@ -36,7 +36,8 @@ Roots = dict[str, Path]
 def roots(tmp_path_factory: pytest.TempPathFactory) -> Roots:
     folder = tmp_path_factory.mktemp("tuned")
     found = write_tuned(folder)
-    for make in (tiny_models.resnet, tiny_models.convnext, tiny_models.videomae, tiny_models.ast):
+    more = (tiny_models.bert_with_class_token, tiny_models.gpt2, tiny_models.videomae, tiny_models.ast)
+    for make in (tiny_models.resnet_of_stages, tiny_models.convnext_of_stages, *more):
         (folder / make.__name__).mkdir()
         make(folder / make.__name__)
     return found
@@ -92,7 +93,7 @@ def test_the_last_block_of_a_vit_and_the_normalisation_behind_it(roots: Roots) -
 
 
 def test_the_last_stage_of_a_resnet(roots: Roots) -> None:
-    stem = images("resnet", "last_n:1", roots)
+    stem = images("resnet_of_stages", "last_n:1", roots)
     inside = "encoder.stages.2.layers.0"
     convolutions = {f"{inside}.{name}.convolution.weight" for name in ("shortcut", "layer.0", "layer.1")}
     assert trained(stem) == convolutions | below(
@@ -101,7 +102,7 @@ def test_the_last_stage_of_a_resnet(roots: Roots) -> None:
 
 
 def test_the_last_stage_of_a_convnext_which_is_not_its_longest_list(roots: Roots) -> None:
-    stem = images("convnext", "last_n:1", roots)
+    stem = images("convnext_of_stages", "last_n:1", roots)
     inside = "encoder.stages.3"
     layer = below(f"{inside}.layers.0", "dwconv layernorm pwconv1 pwconv2")
     assert trained(stem) == {
@@ -168,7 +169,7 @@ def test_what_is_frozen_stays_in_eval_mode(roots: Roots) -> None:
 
 
 def test_statistics_of_batches_stay_the_models_own(roots: Roots) -> None:
-    stem = images("resnet", "all", roots).train()
+    stem = images("resnet_of_stages", "all", roots).train()
     before = {name: value.clone() for name, value in stem.named_buffers()}
     stem(torch.randn(4, 3, 32, 32))
     assert all(torch.equal(value, before[name]) for name, value in stem.named_buffers())
@@ -251,8 +252,38 @@ def test_features_of_clips_frame_by_frame_and_as_a_whole(roots: Roots) -> None:
     )
     assert model(inputs(data, [0, 1, 2]))["fused"].shape[0] == 3
     modalities[0]["preprocess"] = {"frames": 8}  # of which VideoMAE has no positions
-    with pytest.raises(DataError, match=r"cannot read samples of shape 8 x 3 x 16 x 16"):
+    with pytest.raises(DataError, match=r"encoder\.frames"):
         opened(raw, roots)
+
+
+@pytest.mark.parametrize(("name", "model"), [("words", "bert_with_class_token"), ("face", "vit")])
+def test_the_first_token_alone(roots: Roots, tmp_path: Path, name: str, model: str) -> None:
+    raw = tuned_spec()
+    place = ["words", "face"].index(name)
+    raw["dataset"]["modalities"][place]["encoder"] = encoder(model, pooling="cls")
+    data, network = opened(raw, roots)
+    raw["dataset"]["modalities"][place]["encoder"] = encoder(model, "none", pooling="cls")
+    spec = JobSpec.model_validate(raw)
+    featuriser = Featuriser(load_frozen(CPU), FeatureCache(tmp_path, 2**30))
+    frozen = prepare(spec, roots, featuriser=featuriser, load_inputs=load_inputs)
+    rows = np.arange(len(data.sample_ids))
+    state = frozen.preprocessing[name]
+    expected = frozen.batch(rows)[name] * np.array(state["std"]) + np.array(state["mean"])
+    with torch.no_grad():
+        found = stem_of(network.eval(), name).pooled(torch.from_numpy(data.batch(rows)[name])).numpy()
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(("name", "model"), [("words", "bert"), ("words", "gpt2"), ("face", "resnet_of_stages")])
+def test_models_without_a_first_token(roots: Roots, name: str, model: str) -> None:
+    raw = tuned_spec()
+    place = ["words", "face"].index(name)
+    raw["dataset"]["modalities"][place]["encoder"] = encoder(model, pooling="cls")
+    with pytest.raises(DataError) as caught:
+        opened(raw, roots)
+    assert [(issue.code, issue.pointer) for issue in caught.value.issues] == [
+        ("encoder.no_class_token", f"#/dataset/modalities/{place}/encoder/pooling")
+    ]
 
 
 def test_a_model_of_spectrograms(roots: Roots) -> None:
@@ -341,7 +372,7 @@ def test_a_processor_that_leaves_a_step_out(roots: Roots, tmp_path: Path, change
     tiny_models.vit(tmp_path)
     change(tmp_path)
     files = find_pretrained(PretrainedEncoder(type="transformers", path="models://."), "image", {"models": tmp_path})
-    found = inputs_of(files, "image", None, "#")
+    found = inputs_of(files, {"kind": "image"}, "#")
     assert found.pixels is not None
     assert found(np.full((3, 20, 20), 200)).dtype == np.uint8
 
@@ -353,7 +384,7 @@ def test_a_processor_that_does_more_at_the_end_gives_floats(roots: Roots, tmp_pa
         size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16}, offset=True
     ).save_pretrained(tmp_path)
     files = find_pretrained(PretrainedEncoder(type="transformers", path="models://."), "video", {"models": tmp_path})
-    found = inputs_of(files, "video", None, "#")
+    found = inputs_of(files, {"kind": "video"}, "#")
     assert found.pixels is None
     clip = found(np.full((4, 3, 20, 20), 255))
     assert (clip.dtype, clip.shape) == (np.float32, (4, 3, 16, 16))
