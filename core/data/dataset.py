@@ -27,7 +27,7 @@ from core.data.modalities.base import Reading, presence_of
 from core.data.modalities.prepared import fit_prepared
 from core.data.modalities.space import Space
 from core.data.modalities.tabular import constant_columns
-from core.data.pretrained import check_frames, find_pretrained, pretrained_of
+from core.data.pretrained import check_frames, find_pretrained, names_model, pretrained_of
 from core.data.problems import RowProblem
 from core.data.quantity import TargetScale
 from core.data.remote import RemoteBlob, fetching_ahead
@@ -253,8 +253,9 @@ def _read_one(modality: Modality, where: str, survey: Survey, roots: Mapping[str
         if encoder is None:
             reading = read_modality(modality, survey.table, at_hand, pool, means.space)
         else:
-            pointer = f"{where.rpartition('/')[0]}/encoder/path"
-            files = find_pretrained(encoder, modality.type, roots, pointer)
+            pointer = names_model(encoder, where.rpartition("/")[0])
+            hub = None if means.featuriser is None else means.featuriser.hub
+            files = find_pretrained(encoder, modality.type, roots, pointer, hub)
             if encoder.is_frozen:
                 if means.featuriser is None:
                     raise ValueError(f"{modality.name!r} has a frozen encoder: prepare() needs a featuriser")

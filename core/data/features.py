@@ -24,6 +24,7 @@ import numpy as np
 from core.data.blobs import Blob, blob_of, open_blob
 from core.data.feature_cache import FeatureCache
 from core.data.feature_pass import SAVE_SECONDS, FeaturePass, FrozenModel, Samples, Telling
+from core.data.hub import Hub
 from core.data.modalities import arrays, audio, clips, image, text, video
 from core.data.modalities.base import Floats, Raw, Reading, State, guard_store, hashed
 from core.data.pretrained import FileStamp, PretrainedFiles, check_frames, encoder_error, pretrained_of
@@ -52,9 +53,11 @@ class Featuriser:
         *,
         save_seconds: float = SAVE_SECONDS,
         computed_by: Mapping[str, str] | None = None,
+        hub: Hub | None = None,
     ) -> None:
         """`computed_by`: see above (`core.models.pretrained.computed_by`). `save_seconds`: how much computing may be
-        lost where this process is killed."""
+        lost where this process is killed. `hub`: where models of the hub come from; None: nowhere."""
+        self.hub = hub
         self._load = load
         self._cache = cache
         self._telling = telling or Telling()

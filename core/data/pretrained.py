@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from core.data.blobs import digest_of_files
+from core.data.hub import Hub
+from core.data.hub_access import check_allowed
+from core.data.problems import encoder_error as encoder_error
 from core.data.uris import is_file, is_folder, resolve
 from core.errors import DataError, Issue, SpecError
 from core.spec.data import DatasetSpec, Modality, PretrainedEncoder, VideoModality
@@ -85,33 +88,28 @@ class PretrainedFiles:
 
 
 def find_pretrained(
-    encoder: PretrainedEncoder, kind: str, roots: Mapping[str, Path], pointer: str = "#"
+    encoder: PretrainedEncoder, kind: str, roots: Mapping[str, Path], pointer: str = "#", hub: Hub | None = None
 ) -> PretrainedFiles:
     """The model's files, checked as far as can be without loading it; `kind` is the modality's type.
 
-    Raises SpecError (`source.forbidden`) and DataError (`encoder.*`), whose issue is at `pointer`.
+    `pointer` is that of the path or the id (`names_model`). A model of the hub is fetched; without `hub` it is refused.
+    Raises SpecError (`source.forbidden`) and DataError (`encoder.*`), whose issue is there.
     """
-    folder = resolve(encoder.path, roots, pointer=pointer)
-    if not is_folder(folder):
-        raise encoder_error(
-            "encoder.not_found", f"there is no folder {encoder.path!r}", "is it below models://?", pointer
-        )
-    config = _json(folder, CONFIG, roots, pointer)
-    if config is None:
-        raise encoder_error("encoder.not_found", f"{encoder.path!r} has no {CONFIG}", _SAVE, pointer)
-    if "auto_map" in config:
-        detail = f"{CONFIG} of {encoder.path!r} asks for code of its own"
-        raise encoder_error(
-            "encoder.remote_code", detail, "no model's own code is run here; take one that needs none", pointer
-        )
-    if not isinstance(config.get("model_type"), str):
-        raise encoder_error("encoder.malformed", f"{CONFIG} of {encoder.path!r} has no model_type", _SAVE, pointer)
-    processor = _json(folder, PROCESSOR, roots, pointer) or {}
-    needed = _NEEDED[kind]
-    if _below(folder, needed, roots, pointer) is None:
-        hint = "save the tokenizer as a fast one" if needed == TOKENIZER else "save the model's processor beside it"
-        raise encoder_error("encoder.not_found", f"{encoder.path!r} has no {needed}, which {kind} needs", hint, pointer)
-    weights, tensors = _weights(folder, encoder.path, roots, pointer)
+    if encoder.hub is not None:
+        if hub is None:
+            check_allowed(encoder, (), pointer)
+        assert hub is not None
+        shown, roots = encoder.hub, {"hub": hub.folder}
+        folder = hub.fetch(encoder, pointer, lambda partial: _configs(partial, shown, kind, roots, pointer))
+    else:
+        assert encoder.path is not None
+        shown = encoder.path
+        folder = resolve(shown, roots, pointer=pointer)
+        if not is_folder(folder):
+            detail = f"there is no folder {shown!r}"
+            raise encoder_error("encoder.not_found", detail, "is it below models://?", pointer)
+    config, processor, needed = _configs(folder, shown, kind, roots, pointer)
+    weights, tensors = _weights(folder, shown, roots, pointer)
     if encoder.pooling == "cls" and kind != "text" and not any(_is_class_token(name) for name in tensors):
         raise no_class_token("its weights hold none", pointer)
     others = (_below(folder, name, roots, pointer) for name in (CONFIG, needed, *_READ_TOO))
@@ -119,15 +117,48 @@ def find_pretrained(
     return PretrainedFiles(folder, config, processor, tuple(files), tensors)
 
 
-def pretrained_issues(spec: DatasetSpec, roots: Mapping[str, Path], pointer: str) -> list[Issue]:
-    """What is wrong with the models that the modalities name. `pointer` is that of the data set."""
+def _configs(
+    folder: Path, shown: str, kind: str, roots: Mapping[str, Path], pointer: str
+) -> tuple[dict[str, Any], dict[str, Any], str]:
+    """The model's config and its processor's, and the name of the file that turns a sample into its input."""
+    config = _json(folder, CONFIG, roots, pointer)
+    if config is None:
+        raise encoder_error("encoder.not_found", f"{shown!r} has no {CONFIG}", _SAVE, pointer)
+    if "auto_map" in config:
+        detail = f"{CONFIG} of {shown!r} asks for code of its own"
+        raise encoder_error(
+            "encoder.remote_code", detail, "no model's own code is run here; take one that needs none", pointer
+        )
+    if not isinstance(config.get("model_type"), str):
+        raise encoder_error("encoder.malformed", f"{CONFIG} of {shown!r} has no model_type", _SAVE, pointer)
+    processor = _json(folder, PROCESSOR, roots, pointer) or {}
+    needed = _NEEDED[kind]
+    if _below(folder, needed, roots, pointer) is None:
+        hint = "save the tokenizer as a fast one" if needed == TOKENIZER else "save the model's processor beside it"
+        raise encoder_error("encoder.not_found", f"{shown!r} has no {needed}, which {kind} needs", hint, pointer)
+    return config, processor, needed
+
+
+def names_model(encoder: PretrainedEncoder, modality: str) -> str:
+    """Pointer to the field that names the model, within the modality's pointer."""
+    return f"{modality}/encoder/{'path' if encoder.hub is None else 'hub'}"
+
+
+def pretrained_issues(
+    spec: DatasetSpec, roots: Mapping[str, Path], pointer: str, allow_hub: Sequence[str] = ()
+) -> list[Issue]:
+    """What is wrong with the models that the modalities name. `pointer` is that of the data set; `allow_hub` as in
+    `core.data.hub_access`. What a model on the hub has is not looked up: a worker does that."""
     found: list[Issue] = []
     for index, modality in enumerate(spec.modalities):
         encoder = pretrained_of(modality)
         if encoder is not None:
-            where = f"{pointer}/modalities/{index}/encoder/path"
+            where = names_model(encoder, f"{pointer}/modalities/{index}")
             try:
-                check_frames(modality, find_pretrained(encoder, modality.type, roots, where), where)
+                if encoder.hub is not None:
+                    check_allowed(encoder, allow_hub, where)
+                else:
+                    check_frames(modality, find_pretrained(encoder, modality.type, roots, where), where)
             except (SpecError, DataError) as error:
                 found += error.issues
     return found
@@ -229,9 +260,3 @@ def _below(folder: Path, name: str, roots: Mapping[str, Path], pointer: str) -> 
     """The file of that name; None where there is none. A link must lead below a root."""
     path = resolve(name, roots, base=folder, pointer=pointer)
     return path if is_file(path) else None
-
-
-def encoder_error(code: str, detail: str, hint: str, pointer: str) -> DataError:
-    """What is wrong with a pretrained encoder, at the field that names it."""
-    issue = Issue(code=code, detail=detail, hint=hint, pointer=pointer)
-    return DataError(detail, code=code, hint=hint, issues=(issue,))

@@ -27,6 +27,10 @@ class BuiltinEncoder(SpecModel):
     dropout: Annotated[Float, Field(ge=0.0, lt=1.0)] = 0.0
 
 
+_HUB_NAME = r"[A-Za-z0-9_]+(?:[.\-][A-Za-z0-9_]+)*"
+_HUB_ID = rf"^{_HUB_NAME}/{_HUB_NAME}$"
+
+
 _TRAINABLE = r"^(none|last_n:[1-9][0-9]{0,2}|all)$"
 
 
@@ -39,7 +43,8 @@ def _trainable(raw: Any) -> Any:
 
 
 class PretrainedEncoder(SpecModel):
-    """A model of the library `transformers`, in a folder below `models://`. For image, audio, video and text.
+    """A model of the library `transformers`, in a folder below `models://` or on a hub. For image, audio, video and
+    text.
 
     Through a frozen one (`trainable: "none"`) every sample goes once; what comes out is kept, and shared by all jobs
     (docs/data.md). Otherwise it is trained with the rest. Only safetensors are read, and no code of the model's own is
@@ -47,8 +52,13 @@ class PretrainedEncoder(SpecModel):
     """
 
     type: Literal["transformers"]
-    path: Annotated[str, Field(min_length=1, max_length=2048, pattern=r"^models://")]
+    path: Annotated[str, Field(min_length=1, max_length=2048, pattern=r"^models://")] | None = None
     """The folder that `save_pretrained` wrote: `models://bert-base`."""
+    hub: Annotated[str, Field(max_length=200, pattern=_HUB_ID)] | None = None
+    """In the place of `path`, where the operator allows it: a model on the hub, `google-bert/bert-base-uncased`, which
+    the worker fetches once."""
+    revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")] | None = None
+    """With `hub`: the full hash of a commit. Branches and tags move, and with them what a job computes."""
     trainable: Annotated[str, Field(pattern=_TRAINABLE), BeforeValidator(_trainable)] = "none"
     """`none`: the model stays as it is. `last_n:2`: its last two blocks are trained, and what comes after them. `all`:
     all of it. A layer over its features is trained in any case."""
@@ -69,6 +79,16 @@ class PretrainedEncoder(SpecModel):
         """How many of the last blocks are trained, where that is not all or nothing."""
         kind, _, count = self.trainable.partition(":")
         return int(count) if kind == "last_n" else None
+
+    @model_validator(mode="after")
+    def _one_place(self) -> PretrainedEncoder:
+        if (self.path is None) == (self.hub is None):
+            raise misplaced("give either 'path' or 'hub'", "path")
+        if self.hub is not None and self.revision is None:
+            raise misplaced("a model of the hub needs the full hash of a commit (40 hexadecimal digits)", "revision")
+        if self.hub is None and self.revision is not None:
+            raise misplaced("only a model of the hub has a 'revision'", "revision")
+        return self
 
 
 def _builtin_by_default(raw: Any) -> Any:

@@ -12,15 +12,17 @@ from typing import Any
 
 import pytest
 
+from core.data.hub_access import HubAccess
 from core.events import Progress
 from core.spec import JobSpec
 from tests import tiny_models
+from tests.hub_server import COMMIT, HubServer
 from tests.servers import wait_until
 
 ROOT = Path(__file__).parents[3]
 
 
-def spec(seed: int) -> dict[str, Any]:
+def spec(seed: int, **encoder: str) -> dict[str, Any]:
     raw = {
         "seed": seed,
         "dataset": {
@@ -31,7 +33,7 @@ def spec(seed: int) -> dict[str, Any]:
                     "name": "words",
                     "type": "text",
                     "column": "words",
-                    "encoder": {"type": "transformers", "path": "models://bert", "features": 16},
+                    "encoder": {"type": "transformers", "features": 16, **(encoder or {"path": "models://bert"})},
                 },
                 {"name": "numbers", "type": "tabular", "columns": [{"name": "x", "type": "number"}]},
             ],
@@ -55,12 +57,13 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def start(folder: Path, name: str, seed: int) -> subprocess.Popen[str]:
+def start(folder: Path, name: str, seed: int, access: HubAccess | None = None, **encoder: str) -> subprocess.Popen[str]:
     run = folder / name
     run.mkdir()
     request = {
         "job_id": "job_1",
-        "spec": spec(seed),
+        "spec": spec(seed, **encoder),
+        **({} if access is None else {"hub": access.to_json()}),
         "roots": {"data": str(folder), "models": str(folder)},
         "features": str(folder / "features"),
         "features_bytes": 2**30,
@@ -115,3 +118,24 @@ def test_one_that_waits_for_anothers_features_says_so_again_and_again(folder: Pa
         _, log = process.communicate(timeout=150)
     assert process.returncode == 0, log
     assert "features of 'words': 24 of 24 samples to compute" in log
+
+
+def test_a_model_of_the_hub_and_a_hub_that_is_away(folder: Path) -> None:
+    """Away: exit status 74, no event, and a file that says what could not be reached; then all is well."""
+    served = folder / "served" / "acme" / "bert"
+    served.mkdir(parents=True)
+    tiny_models.bert(served)
+    server = HubServer(folder / "served")
+    server.start()
+    access = HubAccess(allowed=("acme/*",), folder=folder / "kept", endpoint=server.endpoint)
+    server.faults.status = {"api": [503] * 4}
+    for name, code in (("away", 74), ("there", 0)):
+        with start(folder, name, 0, access, hub="acme/bert", revision=COMMIT) as process:
+            _, log = process.communicate(timeout=150)
+        assert process.returncode == code, log
+    server.stop()
+    failure = json.loads((folder / "away" / "failure.json").read_text())
+    (issue,) = failure["errors"]
+    assert (failure["code"], issue["pointer"]) == ("encoder.unreachable", "#/dataset/modalities/0/encoder/hub")
+    assert not (folder / "away" / "events.jsonl").exists()
+    assert not (folder / "there" / "failure.json").exists()
