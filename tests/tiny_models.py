@@ -115,6 +115,25 @@ def wav2vec(folder: Path, seed: int = 0) -> Path:
     return folder
 
 
+def ast(folder: Path, seed: int = 0) -> Path:
+    """A model of spectrograms of 16 steps, of sounds of 8,000 samples a second."""
+    torch.manual_seed(seed)
+    config = transformers.ASTConfig(
+        hidden_size=WIDTH,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        patch_size=4,
+        frequency_stride=4,
+        time_stride=4,
+        max_length=16,
+        num_mel_bins=8,
+    )
+    transformers.ASTModel(config).save_pretrained(folder)
+    transformers.ASTFeatureExtractor(num_mel_bins=8, max_length=16, sampling_rate=8000).save_pretrained(folder)
+    return folder
+
+
 def videomae(folder: Path, seed: int = 0) -> Path:
     """A model of clips of 4 frames, which it scales to 16 x 16."""
     torch.manual_seed(seed)
@@ -132,6 +151,25 @@ def videomae(folder: Path, seed: int = 0) -> Path:
     transformers.VideoMAEImageProcessorPil(
         size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16}
     ).save_pretrained(folder)
+    return folder
+
+
+def resnet_of_stages(folder: Path, seed: int = 0) -> Path:
+    """A model of images with batch normalisation, which it scales to 32 x 32."""
+    torch.manual_seed(seed)
+    config = transformers.ResNetConfig(embedding_size=8, hidden_sizes=[8, 12, WIDTH], depths=[1, 1, 1])
+    config.layer_type = "basic"
+    transformers.ResNetModel(config).save_pretrained(folder)
+    transformers.ViTImageProcessorPil(size={"height": 32, "width": 32}).save_pretrained(folder)
+    return folder
+
+
+def convnext_of_stages(folder: Path, seed: int = 0) -> Path:
+    """A model of images whose third stage has more layers than it has stages."""
+    torch.manual_seed(seed)
+    config = transformers.ConvNextConfig(hidden_sizes=[8, 8, 12, WIDTH], depths=[1, 1, 5, 1], num_stages=4)
+    transformers.ConvNextModel(config).save_pretrained(folder)
+    transformers.ViTImageProcessorPil(size={"height": 32, "width": 32}).save_pretrained(folder)
     return folder
 
 

@@ -267,13 +267,16 @@ class FineTuneEpoch(EventModel):
     cost: Cost
 
 
+ArtifactKind = Literal["model", "metrics", "history", "predictions", "card"]
+
+
 class ArtifactWritten(EventModel):
     """A file that the run leaves behind, in its run directory."""
 
     name: str
     path: str
     """Relative to the run directory, with forward slashes."""
-    kind: Literal["model", "metrics", "history", "predictions", "card"]
+    kind: ArtifactKind
     bytes: int
     sha256: str
 

@@ -38,8 +38,8 @@ class Frozen:
         self._pointer = pointer
         self._device = device
         self._files = files
-        self._model = _load(files, kind, pointer).to(device).eval()
-        self._prepare: Any = _tokenizer(files, how, pointer) if kind == "text" else _processor(files, kind, pointer)
+        self._model = load_tower(files, kind, pointer).to(device).eval()
+        self._prepare: Any = tokenizer_of(files, how, pointer) if kind == "text" else processor_of(files, kind, pointer)
         if kind == "text" and self._first_token:
             self._check_first_token(files)
 
@@ -109,12 +109,7 @@ class Frozen:
         return _numpy(self._pooled(hidden)[0])
 
     def _pooled(self, hidden: Tensor) -> Tensor:
-        """`[B, T, D]` or `[B, D, h, w]` -> `[B, D]`."""
-        if not self._first_token:
-            return hidden.flatten(2).mean(2) if hidden.ndim == 4 else hidden.mean(1)
-        if hidden.ndim == 4:
-            raise no_class_token("its last hidden states are those of places", self._pointer)
-        return hidden[:, 0]
+        return pooled(hidden, first_token=self._first_token, pointer=self._pointer)
 
 
 def load_frozen(device: torch.device) -> LoadModel:
@@ -143,15 +138,25 @@ def _major_and_minor(package: str) -> str:
         return ""
 
 
-def _load(files: PretrainedFiles, kind: str, pointer: str) -> nn.Module:
+def library(pointer: str) -> Any:
+    """`transformers`, which has no types here, and is silent. Raises DataError `data.missing_library`."""
     try:
         import transformers
     except ImportError as error:
         hint = "pip install 'gblend[hf]', where the workers run"
         raise encoder_error("data.missing_library", "transformers is not installed here", hint, pointer) from error
-    lines: Any = transformers.logging  # it has no types
+    lines: Any = transformers.logging
     lines.set_verbosity_error()
     lines.disable_progress_bar()
+    return transformers
+
+
+def load_tower(files: PretrainedFiles, kind: str, pointer: str, **options: Any) -> nn.Module:
+    """The part of the model that reads the modality; `options` are those of `transformers`.
+
+    Raises DataError `encoder.*`.
+    """
+    transformers = library(pointer)
     try:
         model, told = transformers.AutoModel.from_pretrained(
             files.folder,
@@ -160,24 +165,40 @@ def _load(files: PretrainedFiles, kind: str, pointer: str) -> nn.Module:
             use_safetensors=True,
             dtype=_DTYPE,
             output_loading_info=True,
+            **options,
         )
     except Exception as error:  # a config or weights that do not fit make the library raise anything
         detail = (
             f"the model cannot be loaded: {str(error).splitlines()[0][:200] if str(error) else type(error).__name__}"
         )
         raise encoder_error("encoder.unusable", detail, "does it load with transformers.AutoModel?", pointer) from error
-    tower = getattr(model, _TOWERS[kind], None)
-    if tower is None and getattr(model.config, "is_encoder_decoder", False):
-        tower = model.get_encoder()
-    chosen: nn.Module = model if tower is None else tower
     missing = [name for name in told["missing_keys"] if "pooler" not in name]
     if missing:
         detail = f"the weights lack {len(missing)} tensors that the model has ({sorted(missing)[0]}, ...)"
         raise encoder_error("encoder.unusable", detail, "what is not in the file would be random", pointer)
-    return chosen
+    return tower_of(model, kind)
 
 
-def _tokenizer(files: PretrainedFiles, how: State, pointer: str) -> Any:
+def tower_of(model: nn.Module, kind: str) -> nn.Module:
+    """The part of a whole model that reads the modality: of two towers one, of an encoder and a decoder the encoder."""
+    whole: Any = model
+    tower = getattr(whole, _TOWERS[kind], None)
+    if tower is None and getattr(whole.config, "is_encoder_decoder", False):
+        tower = whole.get_encoder()
+    return model if tower is None else tower
+
+
+def pooled(hidden: Tensor, *, first_token: bool, pointer: str) -> Tensor:
+    """`[B, T, D]` or `[B, D, h, w]` -> `[B, D]`: the mean over places, or the first token. Raises DataError
+    `encoder.no_class_token` where there is none."""
+    if not first_token:
+        return hidden.flatten(2).mean(2) if hidden.ndim == 4 else hidden.mean(1)
+    if hidden.ndim == 4:
+        raise no_class_token("its last hidden states are those of places", pointer)
+    return hidden[:, 0]
+
+
+def tokenizer_of(files: PretrainedFiles, how: State, pointer: str) -> Any:
     from tokenizers import Tokenizer
 
     try:
@@ -195,7 +216,7 @@ def _tokenizer(files: PretrainedFiles, how: State, pointer: str) -> Any:
     return tokenizer
 
 
-def _processor(files: PretrainedFiles, kind: str, pointer: str) -> Any:
+def processor_of(files: PretrainedFiles, kind: str, pointer: str) -> Any:
     import transformers
 
     loader: Any = transformers.AutoFeatureExtractor if kind == "audio" else transformers.AutoImageProcessor

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from core.spec.augmentation import AudioAugment, ImageAugment, TimeseriesAugment
 from core.spec.base import Bool, ColumnName, Float, Int, Name, Positive, SpecModel, misplaced
@@ -29,12 +31,24 @@ _HUB_NAME = r"[A-Za-z0-9_]+(?:[.\-][A-Za-z0-9_]+)*"
 _HUB_ID = rf"^{_HUB_NAME}/{_HUB_NAME}$"
 
 
-class PretrainedEncoder(SpecModel):
-    """A frozen model of the library `transformers`, in a folder below `models://` or on a hub. For image, audio, video
-    and text.
+_TRAINABLE = r"^(none|last_n:[1-9][0-9]{0,2}|all)$"
 
-    Every sample goes through it once; what comes out is kept, and shared by all jobs (docs/data.md). Only safetensors
-    are read, and no code of the model's own is ever run.
+
+def _trainable(raw: Any) -> Any:
+    if not isinstance(raw, str) or re.fullmatch(_TRAINABLE, raw) is None:
+        shown = "null" if raw is None else repr(raw)[:40]
+        message = f'must be "none", "all" or "last_n:K" with K from 1 to 999, as "last_n:2"; got {shown}'
+        raise PydanticCustomError("value_error", "{message}", {"message": message})
+    return raw
+
+
+class PretrainedEncoder(SpecModel):
+    """A model of the library `transformers`, in a folder below `models://` or on a hub. For image, audio, video and
+    text.
+
+    Through a frozen one (`trainable: "none"`) every sample goes once; what comes out is kept, and shared by all jobs
+    (docs/data.md). Otherwise it is trained with the rest. Only safetensors are read, and no code of the model's own is
+    ever run.
     """
 
     type: Literal["transformers"]
@@ -45,14 +59,26 @@ class PretrainedEncoder(SpecModel):
     the worker fetches once."""
     revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")] | None = None
     """With `hub`: the full hash of a commit. Branches and tags move, and with them what a job computes."""
-    trainable: Literal["none"] = "none"
-    """The model stays as it is; a layer over its features is trained."""
+    trainable: Annotated[str, Field(pattern=_TRAINABLE), BeforeValidator(_trainable)] = "none"
+    """`none`: the model stays as it is. `last_n:2`: its last two blocks are trained, and what comes after them. `all`:
+    all of it. A layer over its features is trained in any case."""
     pooling: Literal["mean", "cls"] = "mean"
     """What a sample's vector is: the mean over its tokens, patches or steps, or the first token's last hidden state, of
     models that put a token for the whole sample in front."""
     features: Annotated[Int, Field(ge=4, le=4096)] = 128
     """Length of the feature vector that the layer hands to its own head and to the fusion."""
     dropout: Annotated[Float, Field(ge=0.0, lt=1.0)] = 0.0
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether nothing of the model is trained."""
+        return self.trainable == "none"
+
+    @property
+    def last_blocks(self) -> int | None:
+        """How many of the last blocks are trained, where that is not all or nothing."""
+        kind, _, count = self.trainable.partition(":")
+        return int(count) if kind == "last_n" else None
 
     @model_validator(mode="after")
     def _one_place(self) -> PretrainedEncoder:

@@ -29,6 +29,7 @@ from core.events import (
     SuperEpochWeights,
 )
 from core.events.messages import describe
+from core.models.inputs import load_inputs
 from core.models.pretrained import computed_by, load_frozen
 from core.spec.recipe import RuntimeSpec
 from core.training import checkpoint, spread
@@ -81,7 +82,7 @@ def drive(run_dir: Path, should_stop: Callable[[], bool]) -> int:
             hub=None if request.hub is None else Hub(request.hub, preparation),
         )
         loading = replace(request.loading, scratch=run_dir)
-        data = prepare(request.spec, request.roots, loading, featuriser)
+        data = prepare(request.spec, request.roots, loading, featuriser, load_inputs)
         session = Session(request.spec, data, device, ranks, estimates_alone=request.head)
         if ranks.nodes > 1:
             _agree_on_the_task(session)
