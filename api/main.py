@@ -24,6 +24,7 @@ from api.routers import (
     lifecycle,
     logs,
     metrics,
+    samples,
     service,
     stream,
     workers,
@@ -62,7 +63,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(metrics.router)
     # The limit is the router's, not the app's: the app's sits outside of our middleware and answers in plain text.
     v1 = APIRouter(prefix="/v1", max_body_size=settings.api.max_body_bytes)
-    for noun in (jobs, lifecycle, history, stream, logs, artifacts, checkpoints, experiments, datasets, workers):
+    nouns = (jobs, lifecycle, history, stream, logs, artifacts, checkpoints, experiments, datasets, samples, workers)
+    for noun in nouns:
         v1.include_router(noun.router)
     app.include_router(v1)
     return app

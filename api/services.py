@@ -18,6 +18,7 @@ from core.version import version
 if TYPE_CHECKING:
     from api.metrics import Metrics
     from core.artifacts import ArtifactStore
+    from core.data.previews.previewer import Previewer
     from core.jobs.checkpoints import CheckpointService
     from core.jobs.datasets import DatasetService
     from core.jobs.experiments import ExperimentService
@@ -36,6 +37,7 @@ class Services:
     lifecycle: Lifecycle
     experiments: ExperimentService
     datasets: DatasetService
+    previewer: Previewer
     workers: WorkerService
     artifacts: ArtifactStore
     checkpoints: CheckpointService
@@ -50,6 +52,7 @@ def start(settings: Settings, stack: ExitStack) -> Services:
     # Not above: SQLAlchemy takes 0.3 s, and who only wants the application's routes (its OpenAPI document) needs none.
     from api.metrics import Metrics
     from core.artifacts import ArtifactStore
+    from core.data.previews.previewer import Previewer
     from core.data.remote.mirror import Mirror
     from core.jobs.checkpoints import CheckpointService
     from core.jobs.datasets import DatasetService
@@ -87,6 +90,12 @@ def start(settings: Settings, stack: ExitStack) -> Services:
     stack.callback(housekeeper.stop)
     streams = StreamHub(notifier.subscribe, limit=settings.api.sse_max_streams)
     stack.callback(streams.close)
+    previewer = Previewer(
+        processes=settings.api.preview_processes,
+        seconds=settings.api.preview_seconds,
+        memory_bytes=settings.api.preview_memory_bytes,
+    )
+    stack.callback(previewer.close)
     warming = threading.Thread(target=_warm_up, args=(queue,), name="warm-up", daemon=True)
     warming.start()
     stack.callback(warming.join)
@@ -107,6 +116,7 @@ def start(settings: Settings, stack: ExitStack) -> Services:
             announce=queue.send,
         ),
         datasets=DatasetService(database),
+        previewer=previewer,
         workers=WorkerService(database, settings.engine),
         artifacts=artifacts,
         checkpoints=CheckpointService(database),

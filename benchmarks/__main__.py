@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from benchmarks import data, estimate, estimators, frozen, spread, startup
+from benchmarks import dashboard, data, estimate, estimators, frozen, spread, startup
 from benchmarks.reliability.__main__ import main as reliability
 
 BY_DEFAULT: dict[str, Callable[[], object]] = {
@@ -17,7 +17,12 @@ BY_DEFAULT: dict[str, Callable[[], object]] = {
     "estimators": estimators.main,
     "data": data.main,
 }
-ALL = BY_DEFAULT | {"frozen": frozen.main, "spread": spread.main, "reliability": lambda: reliability([])}
+ALL = BY_DEFAULT | {
+    "dashboard": dashboard.main,
+    "frozen": frozen.main,
+    "spread": spread.main,
+    "reliability": lambda: reliability([]),
+}
 
 
 def main(names: list[str]) -> int:

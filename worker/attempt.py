@@ -201,6 +201,8 @@ class Attempt:
                 self._fail(failed)
             case _ if self._stalled:
                 self._hung()
+            case exits.UNREACHABLE, _ if self._kill_at is None:
+                self._unreachable()
             case exits.NODES_MISSING, _ if self._kill_at is None:
                 self._wait_for_nodes()
             case _ if code == exits.STOPPED or self._kill_at is not None:
@@ -269,6 +271,16 @@ class Attempt:
         if self._insist(lambda: self._units.release(self._lease, reason=reason)):
             self._handed_back(self._lease.unit_id)
 
+    def _unreachable(self) -> None:
+        """Something that the training needs was not there, and may be later: as after a crash, but it said what."""
+        error = self._run.failure() or {
+            "code": CHILD_CRASHED,
+            "message": "something could not be reached",
+            "hint": None,
+        }
+        log.warning("the training could not reach what it needs", code=error["code"])
+        self._insist(lambda: self._units.release(self._lease, reason=str(error["code"])[:64], error=error))
+
     def _wait_for_nodes(self) -> None:
         """Whoever waits for the same workers must not wait in the same rhythm."""
         rest = random.uniform(0.2, 1.0) * min(self._engine.nodes_wait_seconds, 60.0)
@@ -285,7 +297,10 @@ class Attempt:
         while time.monotonic() < until:
             self._renew()  # ends with `LeaseLostError` once the run has been put back, failed or succeeded
             time.sleep(TICK_SECONDS)
-        self._crashed(code)
+        if code == exits.UNREACHABLE:
+            self._unreachable()
+        else:
+            self._crashed(code)
 
     def _crashed(self, code: int) -> None:
         error = {

@@ -7,6 +7,7 @@ spec.json        what to train, where earlier attempts left checkpoints, how oft
 estimates/       the losses of all heads, where other workers have estimated them
 events.jsonl     the child's journal
 progress.json    where it is now
+failure.json     why it could not go on, where trying again later may help
 child.log        its standard output and error
 checkpoints/ artifacts/
 """
@@ -23,6 +24,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from core.data.hub_access import HubAccess
 from core.errors import ArtifactError
 from core.events import ArtifactWritten, EstimateCompleted, Progress
 from core.jobs.lease import Lease
@@ -32,6 +34,8 @@ LOG_NAME = "child.log"
 CHECKPOINTS = "checkpoints"
 MEETING = "meeting.json"
 """Written by the training (`core.training.nodes`), which cannot be imported here: it needs torch."""
+FAILURE = "failure.json"
+"""Written by the training (`core.training.drive`)."""
 CHECKPOINT_NAME = re.compile(r"[0-9]{1,20}(?:\.[0-9]{1,20}){0,3}")
 """Of a finished checkpoint's folder (`core.training.checkpoint`)."""
 _RESUMABLE = {LOG_NAME, CHECKPOINTS, "events.jsonl"}
@@ -55,6 +59,7 @@ class RunDirectory:
         fetched: Sequence[Path] = (),
         checkpoint_seconds: float | None = None,
         features: tuple[Path, int] | None = None,
+        hub: HubAccess | None = None,
         loading: DataSettings | None = None,
         address: str = "127.0.0.1",
         patience: float = 300.0,
@@ -63,7 +68,8 @@ class RunDirectory:
 
         `fetched`: folders like run directories with checkpoints of other machines. `checkpoint_seconds`: the most work
         between two checkpoints, and `loading`: how data are loaded, if not what the training finds right. `features`:
-        where those of frozen encoders are kept, and how many bytes of them. `address`: of this machine, for the others
+        where those of frozen encoders are kept, and how many bytes of them; `hub`: which models may be fetched.
+        `address`: of this machine, for the others
         of the job; `patience`: for how many seconds they are waited for.
         """
         job = runs / lease.job_id
@@ -78,6 +84,7 @@ class RunDirectory:
             "roots": {name: str(root.absolute()) for name, root in roots.items()},
             "resume_from": [str(path.absolute()) for path in (*earlier, *fetched, *retried)],
             **({} if features is None else {"features": str(features[0].absolute()), "features_bytes": features[1]}),
+            **({} if hub is None else {"hub": hub.to_json()}),
             **({} if checkpoint_seconds is None else {"checkpoint_seconds": checkpoint_seconds}),
             **({} if loading is None else {"loading": loading.model_dump(exclude_none=True)}),
         }
@@ -107,6 +114,14 @@ class RunDirectory:
             return Progress.model_validate_json((self.path / "progress.json").read_bytes())
         except (FileNotFoundError, ValidationError):
             return None
+
+    def failure(self) -> dict[str, Any] | None:
+        """What the training could not reach (`GblendError.to_json`); `None` where it did not say."""
+        try:
+            found = json.loads((self.path / FAILURE).read_bytes())
+        except (FileNotFoundError, ValueError):
+            return None
+        return found if isinstance(found, dict) else None
 
     def meeting(self) -> str | None:
         """`address:port` where the first machine's training waits for the others; `None` before it does."""

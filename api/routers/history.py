@@ -65,11 +65,15 @@ def list_super_epochs(
     after: Annotated[
         int | None, Query(ge=0, le=2**31 - 1, description="Only super-epochs with a greater number.")
     ] = None,
+    max_points: Annotated[
+        int | None,
+        Query(ge=1, le=1000, description="Instead of a page: the whole history, thinned out to so many super-epochs."),
+    ] = None,
 ) -> Response:
     """Per super-epoch and head: the weight, G, O and OGR with their standard errors, and what other policies would have
-    said."""
+    said. Thinned out, it keeps the newest super-epoch and those at which the weights turned most."""
     job = services.jobs.get(job_id, project=project)
-    page = services.jobs.super_epochs(job_id, project=project, after=after, limit=limit)
+    page = services.jobs.super_epochs(job_id, project=project, after=after, limit=limit, max_points=max_points)
     data = [SuperEpochOut.of(view) for view in page.data]
     listed = ListOut[SuperEpochOut](data=data, has_more=page.has_more, next_after=page.next_after)
     return answer(request, listed, settled=job.status.is_terminal)

@@ -18,6 +18,7 @@ from api.schemas.job import JobOut
 from api.schemas.log import LogChunkOut
 from api.schemas.problem import Problem, ProblemError
 from api.schemas.retry import RetryIn
+from api.schemas.sample import SampleListOut, SampleOut
 from api.schemas.service import HealthOut, IndexOut, ReadyOut
 from api.schemas.validation import ValidationOut
 from api.schemas.worker import WorkerOut
@@ -45,6 +46,8 @@ __all__ = [
     "ProblemError",
     "ReadyOut",
     "RetryIn",
+    "SampleListOut",
+    "SampleOut",
     "SuperEpochOut",
     "ValidationOut",
     "WireModel",

@@ -29,6 +29,8 @@ class ProgressOut(WireModel):
     epoch: int
     step: int
     totals: ProgressTotals
+    detail: str | None
+    """What is being done where no step is counted: `features of 'rgb': 1,200 of 5,000`."""
 
     @classmethod
     def of(cls, raw: dict[str, Any]) -> ProgressOut:
@@ -40,6 +42,7 @@ class ProgressOut(WireModel):
             epoch=raw["epoch"],
             step=raw["step"],
             totals=ProgressTotals(epochs=raw["epochs"], steps=raw["steps"]),
+            detail=raw.get("detail"),
         )
 
 
@@ -92,6 +95,7 @@ class JobOut(WireModel):
                         "epoch": 12,
                         "step": 240,
                         "totals": {"epochs": 20, "steps": 580},
+                        "detail": None,
                     },
                     "queue_position": None,
                     "priority": 0,
@@ -99,6 +103,7 @@ class JobOut(WireModel):
                     "max_runtime_seconds": 7200.0,
                     "run_seconds": 0.0,
                     "retry_of": None,
+                    "last_seq": 37,
                     "spec": {"schema_version": 1, "seed": 0},
                     "spec_fingerprint": "sha256:6f1d...",
                     "dataset_fingerprint": "sha256:93b2...",
@@ -142,6 +147,8 @@ class JobOut(WireModel):
     """How long workers were at work on it, in attempts that are over."""
     retry_of: str | None
     """The job whose last checkpoint this one went on from."""
+    last_seq: int
+    """Of its newest event: what was asked for after this answer holds it, and a stream from here on misses nothing."""
     spec: JsonObject
     """The job spec with every default written out."""
     spec_fingerprint: str
@@ -180,6 +187,7 @@ class JobOut(WireModel):
             max_runtime_seconds=view.max_runtime_seconds,
             run_seconds=view.run_seconds,
             retry_of=view.retry_of,
+            last_seq=view.last_seq,
             spec=view.spec,
             spec_fingerprint=view.spec_fingerprint,
             dataset_fingerprint=view.dataset_fingerprint,

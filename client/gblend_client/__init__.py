@@ -23,6 +23,7 @@ from gblend_client.dataset_types import (
     ModalityStatistics,
     Numbers,
     PartStatistics,
+    Sample,
     TargetStatistics,
 )
 from gblend_client.errors import (
@@ -116,6 +117,7 @@ __all__ = [
     "ProgressTotals",
     "ProtocolError",
     "RateLimited",
+    "Sample",
     "SeedScore",
     "ServerError",
     "Spread",

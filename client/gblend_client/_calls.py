@@ -124,12 +124,19 @@ def page(cls: type[T], path: str, params: Params, backoff: Backoff) -> Flow[Page
 
 
 def items(
-    cls: type[T], path: str, params: Params, backoff: Backoff, *, after: str | None = None, limit: int | None = None
+    cls: type[T],
+    path: str,
+    params: Params,
+    backoff: Backoff,
+    *,
+    after: str | None = None,
+    limit: int | None = None,
+    page_size: int = PAGE_SIZE,
 ) -> Flow[None]:
     """Emits every item of a list, page by page; at most `limit` of them."""
     left = limit
     while left is None or left > 0:
-        size = PAGE_SIZE if left is None else min(PAGE_SIZE, left)
+        size = page_size if left is None else min(page_size, left)
         found = yield from page(cls, path, (*params, ("after", after), ("limit", size)), backoff)
         for item in found.data:
             yield Emit(item)

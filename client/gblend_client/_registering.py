@@ -6,15 +6,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from gblend_client import _lifecycle
-from gblend_client._calls import create, get, items, look, page, path_of
+from gblend_client._calls import Params, call, create, get, items, look, page, path_of
 from gblend_client._decode import decode
-from gblend_client._flow import Flow
+from gblend_client._flow import Flow, Request
 from gblend_client._retry import Backoff
-from gblend_client.dataset_types import Dataset, DatasetInference, DatasetValidation
+from gblend_client.dataset_types import Dataset, DatasetInference, DatasetValidation, Sample
 from gblend_client.errors import InvalidInput
 from gblend_client.types import Page
 
 DATASETS = "/v1/datasets"
+_SAMPLES_AT_ONCE = 50
 _SHARED = ("name", "metadata", "dataset", "holdout", "seed")
 
 
@@ -73,3 +74,28 @@ def dataset_page(after: str | None, limit: int, backoff: Backoff) -> Flow[Page[D
 def delete(dataset_id: str, backoff: Backoff) -> Flow[None]:
     """`DELETE /datasets/{id}`."""
     return _lifecycle.delete(path_of(DATASETS, "data set", dataset_id), backoff)
+
+
+def samples(dataset_id: str, part: str | None, label: str | None, limit: int | None, backoff: Backoff) -> Flow[None]:
+    """Emits samples, in the order of the source."""
+    path = path_of(DATASETS, "data set", dataset_id, "samples")
+    return items(Sample, path, _filters(part, label), backoff, limit=limit, page_size=_SAMPLES_AT_ONCE)
+
+
+def sample_page(
+    dataset_id: str, part: str | None, label: str | None, after: str | None, limit: int, backoff: Backoff
+) -> Flow[Page[Sample]]:
+    """One page of samples."""
+    path = path_of(DATASETS, "data set", dataset_id, "samples")
+    return page(Sample, path, (*_filters(part, label), ("after", after), ("limit", limit)), backoff)
+
+
+def shown(dataset_id: str, row: int, modality: str, what: str, backoff: Backoff) -> Flow[bytes]:
+    """`GET /datasets/{id}/samples/{row}/{modality}/preview`, or `/sound`."""
+    path = path_of(DATASETS, "data set", dataset_id, "samples", str(row), modality, what)
+    answer = yield from call(Request(method="GET", path=path, headers={"accept": "*/*"}), backoff)
+    return answer.body
+
+
+def _filters(part: str | None, label: str | None) -> Params:
+    return (("part", part), ("class", label))

@@ -150,6 +150,22 @@ class Dataset(_Object):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Sample(_Object):
+    """One row of a registered data set."""
+
+    row: int
+    """Its number in the source, from 0."""
+    id: str
+    part: str | None = None
+    """`None` for a row that a job would drop."""
+    labels: tuple[str, ...] = ()
+    quantity: float | None = None
+    """The target of a regression."""
+    values: Mapping[str, Any] = field(default_factory=dict)
+    """Modality -> what the row has of it, by its `type`; `missing` and `error` say what it lacks."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DatasetInference(_Object):
     """A guess at a data set's spec, for a person to look over."""
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from gblend_client import _registering
 from gblend_client._drivers import AsyncDriver, SyncDriver
 from gblend_client._retry import Policy
-from gblend_client.dataset_types import Dataset, DatasetInference, DatasetValidation
+from gblend_client.dataset_types import Dataset, DatasetInference, DatasetValidation, Sample
 from gblend_client.specfile import SpecInput, load
 from gblend_client.types import Page
 
@@ -57,6 +57,38 @@ class Datasets:
         """Forgets a registration; the data stay, and so do jobs that named it."""
         self._driver.run(_registering.delete(dataset_id, self._policy.calls))
 
+    def samples(
+        self, dataset_id: str, *, part: str | None = None, label: str | None = None, limit: int | None = None
+    ) -> Iterator[Sample]:
+        """Rows in the order of the source: of a part (`train`, `holdout`, `validation`, `test`), of a class.
+
+        Raises `Conflict` where the data are no longer what was registered.
+        """
+        return self._driver.stream(_registering.samples(dataset_id, part, label, limit, self._policy.calls))
+
+    def sample_page(
+        self,
+        dataset_id: str,
+        *,
+        part: str | None = None,
+        label: str | None = None,
+        after: str | None = None,
+        limit: int = 12,
+    ) -> Page[Sample]:
+        """One page of `samples`, of at most 50."""
+        return self._driver.run(_registering.sample_page(dataset_id, part, label, after, limit, self._policy.calls))
+
+    def preview(self, dataset_id: str, row: int, modality: str) -> bytes:
+        """A PNG of a sample's image, sound (its spectrogram) or video (four frames).
+
+        Raises `NotFound` where there is none, `Validation` where the file cannot be decoded.
+        """
+        return self._driver.run(_registering.shown(dataset_id, row, modality, "preview", self._policy.calls))
+
+    def sound(self, dataset_id: str, row: int, modality: str) -> bytes:
+        """A WAV of the first seconds of a sample's sound. Raises as `preview` does."""
+        return self._driver.run(_registering.shown(dataset_id, row, modality, "sound", self._policy.calls))
+
 
 class AsyncDatasets:
     """Everything about data sets; every method is that of `Datasets`, awaited or iterated with `async for`."""
@@ -92,3 +124,31 @@ class AsyncDatasets:
     async def delete(self, dataset_id: str) -> None:
         """See `Datasets.delete`."""
         await self._driver.run(_registering.delete(dataset_id, self._policy.calls))
+
+    def samples(
+        self, dataset_id: str, *, part: str | None = None, label: str | None = None, limit: int | None = None
+    ) -> AsyncIterator[Sample]:
+        """See `Datasets.samples`."""
+        return self._driver.stream(_registering.samples(dataset_id, part, label, limit, self._policy.calls))
+
+    async def sample_page(
+        self,
+        dataset_id: str,
+        *,
+        part: str | None = None,
+        label: str | None = None,
+        after: str | None = None,
+        limit: int = 12,
+    ) -> Page[Sample]:
+        """See `Datasets.sample_page`."""
+        return await self._driver.run(
+            _registering.sample_page(dataset_id, part, label, after, limit, self._policy.calls)
+        )
+
+    async def preview(self, dataset_id: str, row: int, modality: str) -> bytes:
+        """See `Datasets.preview`."""
+        return await self._driver.run(_registering.shown(dataset_id, row, modality, "preview", self._policy.calls))
+
+    async def sound(self, dataset_id: str, row: int, modality: str) -> bytes:
+        """See `Datasets.sound`."""
+        return await self._driver.run(_registering.shown(dataset_id, row, modality, "sound", self._policy.calls))

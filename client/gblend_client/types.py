@@ -43,6 +43,8 @@ class Progress(_Object):
     epoch: int | None = None
     step: int | None = None
     totals: ProgressTotals = field(default_factory=ProgressTotals)
+    detail: str | None = None
+    """What is being done where no step is counted: `features of 'rgb': 1,200 of 5,000`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,6 +165,8 @@ class Job(_Object):
     """How long workers were at work on it, in attempts that are over."""
     retry_of: str | None = None
     """The job whose last checkpoint it went on from."""
+    last_seq: int = 0
+    """Of its newest event."""
     spec: Mapping[str, Any] = field(default_factory=dict)
     """The job spec with every default written out."""
     spec_fingerprint: str | None = None

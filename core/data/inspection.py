@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
+
 from core.data.blobs import Blob
 from core.data.describing import describe, joined_texts, part_codes
 from core.data.duplicates import Budget, Duplicates, duplicate_issue, same_files, same_texts
@@ -19,9 +21,9 @@ from core.data.media_headers import Headers, read_headers
 from core.data.modalities.audio import rate_warnings
 from core.data.problems import RowProblem
 from core.data.sources.base import UNCHECKED
-from core.data.split import Codes
+from core.data.split import UNUSED, Codes
 from core.data.statistics import DatasetStatistics
-from core.data.validation import CheckLimits, Look, look_at
+from core.data.validation import CheckLimits, FileProblems, Look, look_at
 from core.errors import Issue
 from core.spec.data import AudioModality, DatasetSpec, Holdout, MediaModality, Modality, TextModality
 
@@ -68,19 +70,11 @@ def inspect(
     pointer: str = "#/dataset",
     holdout_pointer: str = "#/holdout",
     limits: InspectionLimits | None = None,
+    allow_hub: Sequence[str] = (),
 ) -> Inspection:
     """Everything that can be said of a data set before its contents are decoded; never raises for bad data."""
     limits = limits or InspectionLimits()
     headers: dict[str, Headers] = {}
-    ends: list[float] = []
-
-    def look_into(modality: Modality, blobs: Sequence[Blob | None]) -> list[RowProblem]:
-        assert isinstance(modality, MediaModality)
-        if not ends:  # the clock starts after the search for the first column's files
-            ends.append(time.monotonic() + limits.header_seconds)
-        headers[modality.name] = read_headers(modality, blobs, most=limits.headers, deadline=ends[0])
-        return headers[modality.name].problems
-
     look = look_at(
         spec,
         holdout,
@@ -89,7 +83,8 @@ def inspect(
         pointer=pointer,
         holdout_pointer=holdout_pointer,
         limits=limits.check,
-        look_into=look_into,
+        look_into=header_problems(headers, limits),
+        allow_hub=allow_hub,
     )
     if look.survey.table is None:
         # What was not looked at in time is no reason to refuse a job, but there is nothing to say of it here.
@@ -108,16 +103,36 @@ def inspect(
     return Inspection(
         issues=tuple(issues),
         statistics=describe(spec, holdout, look, parts, headers, duplicates, texts),
-        fingerprint=_fingerprint(spec, holdout, seed, look) if valid else None,
+        fingerprint=fingerprint_of(spec, holdout, seed, look) if valid else None,
     )
+
+
+def header_problems(headers: dict[str, Headers], limits: InspectionLimits) -> FileProblems:
+    """For `look_at`: reads the headers of files, and keeps what they say in `headers`, by modality."""
+    ends: list[float] = []
+
+    def look_into(modality: Modality, blobs: Sequence[Blob | None]) -> list[RowProblem]:
+        assert isinstance(modality, MediaModality)
+        if not ends:  # the clock starts after the search for the first column's files
+            ends.append(time.monotonic() + limits.header_seconds)
+        headers[modality.name] = read_headers(modality, blobs, most=limits.headers, deadline=ends[0])
+        return headers[modality.name].problems
+
+    return look_into
 
 
 def _duplicates(
     look: Look, parts: Codes, texts: Mapping[str, list[str]], limits: InspectionLimits
 ) -> dict[str, Duplicates]:
     budget = Budget(limits.compared_bytes, time.monotonic() + limits.compared_seconds)
-    found = {name: same_files(blobs, parts, budget) for name, blobs in look.media.items()}
+    found = {name: same_files(blobs, _present(look, name, parts), budget) for name, blobs in look.media.items()}
     return found | {name: same_texts(words, parts) for name, words in texts.items()}
+
+
+def _present(look: Look, modality: str, parts: Codes) -> Codes:
+    """The parts without the rows that lack the modality: there is no file that was not looked at."""
+    absent = look.survey.absent.get(modality)
+    return parts if absent is None else np.where(absent, UNUSED, parts)
 
 
 def _warnings(
@@ -141,7 +156,8 @@ def _warnings(
     return issues
 
 
-def _fingerprint(spec: DatasetSpec, holdout: Holdout, seed: int, look: Look) -> str | None:
+def fingerprint_of(spec: DatasetSpec, holdout: Holdout, seed: int, look: Look) -> str | None:
+    """Of the spec, the source's bytes and the split; None where the split is not known."""
     source = look.survey.source
     split = look.assessment.rows_by_part() if look.assessment is not None else None
     if split is None or source is None:

@@ -117,3 +117,9 @@ def source_error(
     """A DataError with one issue; `open_source` adds the pointer."""
     issue = Issue(code=code, detail=detail, hint=hint, count=count, examples=examples, severity=severity)
     return DataError(detail, code=code, hint=hint, issues=(issue,))
+
+
+def encoder_error(code: str, detail: str, hint: str, pointer: str) -> DataError:
+    """What is wrong with a pretrained encoder, at the field that names it."""
+    issue = Issue(code=code, detail=detail, hint=hint, pointer=pointer)
+    return DataError(detail, code=code, hint=hint, issues=(issue,))

@@ -8,8 +8,9 @@ from datetime import datetime
 from core.jobs.experiment_views import ExperimentView, MemberView, status_of
 from core.jobs.state import JobStatus
 from core.jobs.views import ArtifactView, EventView, JobView, MetricPoint, SuperEpochView, Transition
-from core.persistence.orm import ArtifactRow, EventRow, ExperimentRow, JobRow, MetricRow, SuperEpochRow
+from core.persistence.orm import ArtifactRow, EventRow, ExperimentRow, JobRow, SuperEpochRow
 from core.persistence.repositories.experiments import Member, Tally
+from core.persistence.repositories.history import MetricNumbers
 
 
 def job_view(row: JobRow, queue_position: int | None) -> JobView:
@@ -86,7 +87,7 @@ def super_epoch_view(row: SuperEpochRow) -> SuperEpochView:
     )
 
 
-def metric_point(row: MetricRow) -> MetricPoint:
+def metric_point(row: MetricNumbers) -> MetricPoint:
     """A metric row as its view."""
     return MetricPoint(
         scope=row.scope,

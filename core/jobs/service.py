@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from core.errors import Issue, NotFoundError, SpecError
 from core.jobs.broker import WakeUp
-from core.jobs.downsampling import thin
+from core.jobs.downsampling import thin, turning_points
 from core.jobs.ledger import Ledger
 from core.jobs.mapping import artifact_view, event_view, job_view, metric_point, super_epoch_view
 from core.jobs.state import CANCEL_REQUESTED, Action, JobStatus
@@ -163,12 +163,27 @@ class JobService:
             return _events(session, job_id, after=after, limit=limit, types=types)
 
     def super_epochs(
-        self, job_id: str, *, project: str = DEFAULT_PROJECT, after: int | None = None, limit: int = 100
+        self,
+        job_id: str,
+        *,
+        project: str = DEFAULT_PROJECT,
+        after: int | None = None,
+        limit: int = 100,
+        max_points: int | None = None,
     ) -> Page[SuperEpochView]:
-        """Ascending; the cursor `after` is the number of the last super-epoch of the page before."""
+        """Ascending; the cursor `after` is the number of the last super-epoch of the page before.
+
+        With `max_points`, one page of the whole history, thinned out (`core.jobs.downsampling.turning_points`).
+        """
         with self._database.read() as session:
             _existing(session, job_id, project)
-            rows = HistoryRepository(session).super_epochs(job_id, after=after, limit=limit)
+            history = HistoryRepository(session)
+            if max_points is not None:
+                known = history.weights(job_id)
+                kept = turning_points([weights for _, weights in known], max_points)
+                chosen = history.chosen_super_epochs(job_id, [known[row][0] for row in kept])
+                return Page(data=tuple(super_epoch_view(row) for row in chosen), has_more=False, next_after=None)
+            rows = history.super_epochs(job_id, after=after, limit=limit)
         data = tuple(super_epoch_view(row) for row in rows[:limit])
         return Page(data=data, has_more=len(rows) > limit, next_after=str(data[-1].super_epoch) if data else None)
 
@@ -203,7 +218,8 @@ class JobService:
                 limit=None if max_points else limit,
             )
         if max_points:
-            return Page(data=thin([metric_point(row) for row in rows], max_points), has_more=False, next_after=None)
+            kept = thin(rows, max_points)
+            return Page(data=tuple(metric_point(row) for row in kept), has_more=False, next_after=None)
         shown = rows[:limit]
         return Page(
             data=tuple(metric_point(row) for row in shown),

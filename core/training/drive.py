@@ -14,7 +14,10 @@ import torch
 
 from core.data.dataset import prepare
 from core.data.feature_cache import FeatureCache
+from core.data.feature_pass import Telling
 from core.data.features import Featuriser
+from core.data.hub import Hub
+from core.data.hub_files import UNREACHABLE
 from core.errors import DataError, GblendError, SpecError, TrainingError
 from core.events import (
     EpochCompleted,
@@ -26,21 +29,24 @@ from core.events import (
     SuperEpochWeights,
 )
 from core.events.messages import describe
-from core.models.pretrained import load_frozen
+from core.models.inputs import load_inputs
+from core.models.pretrained import computed_by, load_frozen
 from core.spec.recipe import RuntimeSpec
 from core.training import checkpoint, spread
 from core.training.distributed import DivergedError, Ranks
+from core.training.files import replace as replace_file
 from core.training.interim import InterimCheckpoints, save
 from core.training.journal import Journal
 from core.training.nodes import NodesMissingError
 from core.training.plan import planned_samples, samples_done
 from core.training.printing import log, name_lines
-from core.training.progress import ProgressMeter, Stopped
+from core.training.progress import PreparationMeter, ProgressMeter, Stopped
 from core.training.request import RunRequest
 from core.training.run import estimate_head, run
 from core.training.session import Session
 
 EXIT_DONE, EXIT_FAILED, EXIT_STOPPED, EXIT_MISSING = 0, os.EX_DATAERR, os.EX_TEMPFAIL, os.EX_UNAVAILABLE
+EXIT_UNREACHABLE = os.EX_IOERR
 
 _CHECKPOINTED = (PretrainEpoch, EstimateEpoch, SuperEpochWeights, EpochCompleted, FineTuneEpoch)
 """Events at which counters have moved. The others begin something; a run that resumes before them tells them again.
@@ -65,9 +71,18 @@ def drive(run_dir: Path, should_stop: Callable[[], bool]) -> int:
         device = _prepare_torch(request.spec.runtime, ranks)
         log.info("preparing the data; training on %s%s", device, "" if ranks.is_alone else f", {ranks.size} processes")
         cache = FeatureCache(request.features or run_dir / "features", request.features_bytes)
-        featuriser = Featuriser(load_frozen(device), cache, log.info)
+        preparation = PreparationMeter(run_dir, epochs=request.spec.training.epochs, silent=ranks.local_rank != 0)
+        telling = Telling(line=log.info, doing=preparation)
+        featuriser = Featuriser(
+            load_frozen(device),
+            cache,
+            telling,
+            save_seconds=request.checkpoint_seconds,
+            computed_by=computed_by(device),
+            hub=None if request.hub is None else Hub(request.hub, preparation),
+        )
         loading = replace(request.loading, scratch=run_dir)
-        data = prepare(request.spec, request.roots, loading, featuriser)
+        data = prepare(request.spec, request.roots, loading, featuriser, load_inputs)
         session = Session(request.spec, data, device, ranks, estimates_alone=request.head)
         if ranks.nodes > 1:
             _agree_on_the_task(session)
@@ -96,8 +111,10 @@ def drive(run_dir: Path, should_stop: Callable[[], bool]) -> int:
         code = EXIT_STOPPED
     except (SpecError, DataError, TrainingError) as error:
         log.error("the run cannot go on: %s", error.code, exc_info=True)
-        code = EXIT_FAILED
-        if ranks.is_first:
+        code = EXIT_UNREACHABLE if _may_be_over_later(error) else EXIT_FAILED
+        if code == EXIT_UNREACHABLE:
+            replace_file(run_dir / "failure.json", json.dumps(error.to_json()).encode())
+        elif ranks.is_first:
             _tell_failure(journal or Journal(run_dir), error)
     ranks.leave()
     return code
@@ -166,6 +183,12 @@ def _newest(session: Session, request: RunRequest, run_dir: Path) -> checkpoint.
 def _join(session: Session, files: Sequence[Path]) -> None:
     session.take_joined(spread.join([spread.read(path) for path in files], session.heads, session.identity))
     log.info("the heads were estimated by other processes: %s", ", ".join(session.heads))
+
+
+def _may_be_over_later(error: GblendError) -> bool:
+    """Whether a network is all that is at fault. No event tells it: the next attempt may not meet it."""
+    found = {issue.code for issue in error.issues if issue.severity == "error"}
+    return found == {UNREACHABLE}
 
 
 def _tell_failure(journal: Journal, error: GblendError) -> None:

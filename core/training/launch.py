@@ -71,7 +71,7 @@ def verdict(codes: Mapping[int, int]) -> int:
     The first process speaks for all if it ended in good order. Where one crashed the others were ended by torchrun's
     SIGTERM, or failed because it was gone: the signal that it died of says most.
     """
-    told = {os.EX_DATAERR, os.EX_TEMPFAIL, os.EX_UNAVAILABLE}
+    told = {os.EX_DATAERR, os.EX_TEMPFAIL, os.EX_UNAVAILABLE, os.EX_IOERR}
     if codes.get(0) in told:
         return codes[0]
     crashed = [code for code in codes.values() if code not in told and code != -signal.SIGTERM]

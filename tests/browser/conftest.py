@@ -61,12 +61,12 @@ def page(person: Person) -> Page:
 def start(tmp_path: Path, _migrated_sqlite: Path) -> Callable[..., AbstractContextManager[LiveApi]]:
     """Starts a server of this test's own; arguments are areas of settings. Started again, it has the same state."""
 
-    def served(**areas: Any) -> AbstractContextManager[LiveApi]:
+    def served(port: int = 0, **areas: Any) -> AbstractContextManager[LiveApi]:
         state = tmp_path / "state"
         if not state.exists():
             write_manifest(state / "data")
             shutil.copyfile(_migrated_sqlite, state / "gblend.sqlite3")
-        return serve(Settings(state_dir=state, **areas))
+        return serve(Settings(state_dir=state, **areas), port)
 
     return served
 

@@ -33,7 +33,8 @@ def main() -> None:
 
 def _serve(out: BinaryIO) -> None:
     # After the guards: importing takes a while, in which the parent may end.
-    from core.data.decoding.wire import Frames, decoded_frame, frame, told_files
+    from core.data.decoding.frames import Frames, frame
+    from core.data.decoding.wire import decoded_frame, told_files
     from core.data.modalities import decode_file
     from core.errors import DataError
 

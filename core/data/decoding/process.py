@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import IO, Any
 
 from core.data.blobs import Blob
-from core.data.decoding.wire import Frames, files_frame, told_decoded
+from core.data.decoding.frames import Frames
+from core.data.decoding.wire import files_frame, told_decoded
 from core.data.modalities.files import Decoded, Recipe
 from core.errors import DataError, Issue
 

@@ -1,10 +1,8 @@
-"""Frames on a pipe: lengths, a JSON header, bytes."""
+"""What goes between a pool and its decoders, as frames."""
 
 from __future__ import annotations
 
-import json
 import os
-import struct
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,38 +10,12 @@ from typing import Any
 import numpy as np
 
 from core.data.blobs import Blob, BytesBlob, FileBlob
+from core.data.decoding.frames import frame
 from core.data.modalities.files import Decoded
 from core.data.problems import SampleError
 from core.data.sources.spans import SpanBlob
 
-_LENGTHS = struct.Struct(">IQ")
 _DTYPES = {"uint8": np.uint8, "float32": np.float32}
-
-
-def frame(header: Mapping[str, Any], payload: bytes | memoryview = b"") -> bytes:
-    """A header and its bytes, as they are sent."""
-    text = json.dumps(header).encode()
-    return b"".join((_LENGTHS.pack(len(text), len(payload)), text, payload))
-
-
-class Frames:
-    """Puts frames together again from what a pipe gives, piece by piece."""
-
-    def __init__(self) -> None:
-        self._buffer = bytearray()
-
-    def fed(self, piece: bytes) -> Iterator[tuple[dict[str, Any], bytearray]]:
-        """The frames that are whole now that this piece has come."""
-        self._buffer += piece
-        while len(self._buffer) >= _LENGTHS.size:
-            text, payload = _LENGTHS.unpack_from(self._buffer)
-            start, end = _LENGTHS.size + text, _LENGTHS.size + text + payload
-            if len(self._buffer) < end:
-                return
-            header = json.loads(self._buffer[_LENGTHS.size : start])
-            content = self._buffer[start:end]
-            del self._buffer[:end]
-            yield header, content
 
 
 def files_frame(recipe: Mapping[str, Any], blobs: Sequence[Blob]) -> bytes:

@@ -22,6 +22,8 @@ MAX_PIXELS = 4096 * 4096
 """Of one frame."""
 MAX_FRAMES = 36_000
 """Ten minutes at 60 a second: so many are looked at, and decoded, at most."""
+_LONGEST = 10.0**9
+"""Seconds; a file that says more says nothing."""
 _MISSING = Issue(
     code="data.missing_library",
     detail="videos are read with PyAV, which is not installed here",
@@ -45,6 +47,28 @@ def decode_clip(file: IO[bytes], *, frames: int, size: Sequence[int] | None, mod
     except SampleError:
         raise
     except Exception as error:  # hostile bytes make a decoder raise anything; it all means one thing
+        raise SampleError("file.undecodable", getattr(error, "strerror", None) or type(error).__name__) from error
+
+
+def describe_clip(file: IO[bytes]) -> dict[str, Any]:
+    """`width`, `height`, and where the file says so, `seconds` and `frames`; decodes nothing. Raises as `decode_clip`
+    does."""
+    av = _pyav()
+    demuxer = container_of(file)
+    try:
+        with _open(av, file, demuxer) as container:
+            stream = _video_of(container)
+            seconds = None if container.duration is None else container.duration / av.time_base
+            return {
+                "width": int(stream.width),
+                "height": int(stream.height),
+                "seconds": seconds if seconds is not None and 0 <= seconds < _LONGEST else None,
+                "frames": int(stream.frames) or None,
+                "format": demuxer,
+            }
+    except SampleError:
+        raise
+    except Exception as error:  # as above
         raise SampleError("file.undecodable", getattr(error, "strerror", None) or type(error).__name__) from error
 
 

@@ -28,6 +28,7 @@ class JoinedSource(Source):
         self._names = names
         headers = _common_headers(parts, wanted)
         super().__init__(folder, base, headers, sum(source.rows for source in self._sources))
+        self.files = tuple(path for source in self._sources for path in source.files)
         codes = [PART_NAMES.index(name) for name in names]
         self.parts = np.repeat(np.array(codes, dtype=np.int8), [source.rows for source in self._sources])
         self.costly = frozenset[str]().union(*(source.costly for source in self._sources))

@@ -108,11 +108,11 @@ class LiveApi:
 
 
 @contextmanager
-def serve(settings: Settings) -> Iterator[LiveApi]:
-    """The API on a free port, until the block ends."""
+def serve(settings: Settings, port: int = 0) -> Iterator[LiveApi]:
+    """The API on this port, or on a free one, until the block ends."""
     app = create_app(settings)
     server = build(app)
-    listening = listen("127.0.0.1", 0, drop_after_seconds=settings.api.sse_send_timeout_seconds)
+    listening = listen("127.0.0.1", port, drop_after_seconds=settings.api.sse_send_timeout_seconds)
     url = address_of(listening)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()

@@ -24,6 +24,9 @@ ROUTES = [
     ("post", "/v1/datasets/validate", "validate_dataset"),
     ("delete", "/v1/datasets/{dataset_id}", "delete_dataset"),
     ("get", "/v1/datasets/{dataset_id}", "get_dataset"),
+    ("get", "/v1/datasets/{dataset_id}/samples", "list_samples"),
+    ("get", "/v1/datasets/{dataset_id}/samples/{row}/{modality}/preview", "get_sample_preview"),
+    ("get", "/v1/datasets/{dataset_id}/samples/{row}/{modality}/sound", "get_sample_sound"),
     ("get", "/v1/experiments", "list_experiments"),
     ("post", "/v1/experiments", "create_experiment"),
     ("delete", "/v1/experiments/{experiment_id}", "delete_experiment"),
@@ -84,7 +87,7 @@ def test_every_operation_field_and_parameter_is_described(document: dict[str, An
         assert operation["description"], (method, path)
     answers = ("JobOut", "EventOut", "SuperEpochOut", "MetricOut", "ArtifactOut", "CheckpointOut", "ExperimentOut")
     bodies = ("RetryIn", "Scheduling", "JobSpec", "ExperimentSpec", "Strategy", "Changes")
-    for name in (*answers, "ComparisonOut", "WorkerOut", "Problem", *bodies):
+    for name in (*answers, "ComparisonOut", "WorkerOut", "SampleOut", "SampleListOut", "Problem", *bodies):
         assert document["components"]["schemas"][name]["description"], name
 
 

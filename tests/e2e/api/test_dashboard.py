@@ -17,9 +17,7 @@ FILES = sorted(path.relative_to(STATIC).as_posix() for path in STATIC.rglob("*")
 HTML = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 
 
-@pytest.mark.parametrize(
-    "path", ["/", "/jobs/job_1", "/experiments/exp_1", "/compare", "/datasets", "/new", "/workers"]
-)
+@pytest.mark.parametrize("path", ["/", *(page.replace("{id}", "job_1") for page in PAGES)])
 def test_a_browser_gets_the_page(api: LiveApi, path: str) -> None:
     response = api.client.get(path, headers=HTML)
     assert response.status_code == 200
@@ -48,7 +46,7 @@ def test_every_file_is_served_and_asks_nobody_else(api: LiveApi, name: str) -> N
     assert again.status_code == 304
     if not name.startswith("vendor/"):  # comments in those name where an idea is from
         assert re.findall(r"https?://", response.text) == []
-    for imported in re.findall(r"(?:from|import)\s*\(?\"([^\"]+)\"", response.text):
+    for imported in re.findall(r"\b(?:from|import)\s*\(?\"([^\"\s]+)\"", response.text):
         assert imported.startswith("."), imported
         assert ((STATIC / name).parent / imported).resolve().is_file(), imported
 

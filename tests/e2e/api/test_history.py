@@ -74,6 +74,9 @@ def test_super_epochs_have_weights_and_what_led_to_them(api: LiveApi) -> None:
     assert set(row["heads"][0]) >= {"G_se", "O", "O_se", "ogr", "ogr_se", "weight_low", "weight_high", "flags"}
     assert row["cost"] == {"seconds": 0.5, "samples": 200, "measured": 0}
     assert [r["super_epoch"] for r in _get(api, f"/v1/jobs/{job_id}/super-epochs", after=0, limit=1)["data"]] == [1]
+    newest = _get(api, f"/v1/jobs/{job_id}/super-epochs", max_points=1)
+    assert ([r["super_epoch"] for r in newest["data"]], newest["has_more"]) == ([len(page["data"]) - 1], False)
+    assert _get(api, f"/v1/jobs/{job_id}/super-epochs", max_points=1000)["data"] == page["data"]
 
 
 def test_metrics_filter_and_keep_what_is_not_finite(api: LiveApi) -> None:

@@ -23,12 +23,14 @@ from core.data import dataset
 from core.data.dataset import prepare
 from core.data.inference import infer
 from core.data.inspection import inspect
+from core.data.previews.previewer import Previewer, Shelved
 from core.data.remote import RemoteBlob, Shelf, client, fetching_ahead
 from core.data.remote.mirror import Mirror
 from core.data.sources import Limits, open_source
 from core.data.validation import CheckLimits, check
 from core.errors import DataError
 from core.settings import RootSettings, Settings
+from core.spec.registration import DatasetRegistration
 from core.spec.sources import ManifestSource
 from tests.s3_server import S3_KEY, S3_SECRET, S3Server
 from tests.unit.data.builders import clip_spec, clips, errors, job, only, warnings, write_csv
@@ -455,3 +457,20 @@ def test_a_split_by_files_and_a_folder_with_metadata(
     both = {**split, "test": "val.csv"}
     leaking = job(remote(clip_spec(source=by_files["source"], split=both)))
     assert errors(check(leaking.dataset, leaking.holdout, roots)) == [("split.leak", "#/dataset/split/test")]
+
+
+def test_samples_of_a_page_are_not_fetched_before_they_are_seen(
+    clip_set: Path, roots: dict[str, Path], tmp_path: Path
+) -> None:
+    registration = DatasetRegistration.model_validate({"dataset": remote(clip_spec())}).resolved()
+    data = Shelved(id="ds_remote", registration=registration, roots=roots)
+    previewer = Previewer(processes=1, seconds=60.0, memory_bytes=2**31)
+    try:
+        rows = previewer.rows(data, part=None, name=None, after=None, limit=3)["rows"]
+        size = (clip_set / "0.png").stat().st_size
+        assert rows[0]["values"]["face"] == {"type": "image", "missing": False, "error": None, "bytes": size}
+        assert [path.name for path in copies(tmp_path)] == ["manifest.csv"]
+        assert previewer.shown(data, "picture", 0, "face").startswith(b"\x89PNG")
+        assert [path.name for path in copies(tmp_path)] == ["0.png", "manifest.csv"]
+    finally:
+        previewer.close()

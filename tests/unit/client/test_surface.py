@@ -65,6 +65,7 @@ def test_the_exported_names() -> None:
         "ProgressTotals",
         "ProtocolError",
         "RateLimited",
+        "Sample",
         "SeedScore",
         "ServerError",
         "Spread",
@@ -137,6 +138,10 @@ def test_the_methods_of_data_sets() -> None:
         "list": ["limit"],
         "page": ["after", "limit"],
         "delete": ["dataset_id"],
+        "samples": ["dataset_id", "part", "label", "limit"],
+        "sample_page": ["dataset_id", "part", "label", "after", "limit"],
+        "preview": ["dataset_id", "row", "modality"],
+        "sound": ["dataset_id", "row", "modality"],
     }
 
 

@@ -16,8 +16,8 @@ import pytest
 
 from core.data.blobs import Blob, BytesBlob, FileBlob
 from core.data.dataset import PreparedData, prepare
+from core.data.decoding.frames import Frames, frame
 from core.data.decoding.pool import FEWEST_FILES, DecoderPool
-from core.data.decoding.wire import Frames, frame
 from core.data.loading import Loading
 from core.data.modalities.audio import read_sounds
 from core.data.modalities.base import Reading

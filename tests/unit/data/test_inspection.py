@@ -291,6 +291,17 @@ def test_one_file_that_two_rows_name(roots: Roots, rows: list[dict[str, Any]]) -
     assert only(of_clips(roots, rows).issues, "split.duplicates").examples == ("clip-06 = clip-09",)
 
 
+def test_a_row_that_lacks_its_file_leaves_none_unlooked_at(roots: Roots, rows: list[dict[str, Any]]) -> None:
+    rows[0]["sound"] = ""
+    spec = clip_spec()
+    spec["modalities"][0]["missing"] = "mask"
+    found = of_clips(roots, rows, modalities=spec["modalities"])
+    assert found.is_valid
+    assert found.statistics is not None
+    assert found.statistics.complete
+    assert modality(found, "voice").missing == 1
+
+
 def test_copies_within_one_part_are_no_leak(roots: Roots, rows: list[dict[str, Any]]) -> None:
     shutil.copy(roots["data"] / "clips" / "0.png", roots["data"] / "clips" / "1.png")
     assert warnings(of_clips(roots, rows).issues) == []

@@ -46,7 +46,8 @@ def codes_of(path: Path) -> Iterator[str]:
 
 def _modules() -> list[Path]:
     """Those that say what is wrong with data."""
-    return [*(ROOT / "core" / "data").rglob("*.py"), ROOT / "core" / "models" / "pretrained.py"]
+    models = [ROOT / "core" / "models" / f"{name}.py" for name in ("pretrained", "finetuned", "inputs")]
+    return [*(ROOT / "core" / "data").rglob("*.py"), *models]
 
 
 def rows(text: str, heading: str) -> list[list[str]]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from core.jobs.downsampling import thin
+import pytest
+
+from core.jobs.downsampling import thin, turning_points
 from core.jobs.views import MetricPoint
 
 
@@ -30,3 +32,30 @@ def test_below_four_points_the_last_of_each_bucket_is_kept() -> None:
     assert [point.epoch for point in thin(points, 2)] == [3, 6]
     assert [point.epoch for point in thin(points, 1)] == [6]
     assert thin(points, 6) == tuple(points)
+
+
+def _weights(*of_a: float) -> list[dict[str, float]]:
+    return [{"a": value, "b": 1 - value} for value in of_a]
+
+
+def test_a_turn_of_the_weights_survives_between_its_buckets_ends() -> None:
+    history = _weights(0.5, 0.5, 0.9, 0.5, 0.5, 0.5, 0.4, 0.4, 0.1, 0.1, 0.1, 0.1)
+    assert turning_points(history, 12) == tuple(range(12))
+    assert turning_points(history, 6) == (0, 2, 5, 6, 8, 11)
+    assert turning_points(history, 3) == (0, 2, 11)
+
+
+def test_below_three_points_the_last_super_epochs_of_each_bucket_are_kept() -> None:
+    assert turning_points(_weights(0.1, 0.9, 0.1, 0.9), 2) == (1, 3)
+    assert turning_points(_weights(0.1, 0.9, 0.1, 0.9), 1) == (3,)
+    assert turning_points([], 3) == ()
+
+
+def test_a_head_that_comes_or_goes_is_a_turn() -> None:
+    history = [{"a": 1.0}, {"a": 1.0}, {"a": 1.0, "b": 0.3}, {"a": 1.0, "b": 0.3}, {"a": 1.0, "b": 0.3}]
+    assert turning_points(history, 3) == (0, 2, 4)
+
+
+def test_no_points_at_all_are_refused() -> None:
+    with pytest.raises(ValueError, match="at least 1"):
+        turning_points([{"a": 1.0}], 0)
