@@ -7,6 +7,8 @@ import os
 import re
 import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -80,3 +82,33 @@ def test_a_real_job_is_paused_resumed_and_cancelled_by_hand(whole: WholeService,
     page.get_by_role("button", name="Cancel it").click()
     expect(page.get_by_text("cancelled", exact=True).first).to_be_visible(timeout=30_000)
     wait_until(lambda: not whole.training_pids(job_id), "the training to end")
+
+
+def test_a_real_model_is_shown_and_read_as_its_page_says(whole: WholeService, page: Page, tmp_path: Path) -> None:
+    job_id = whole.submit(tiny_spec(epochs=4, name="kept"))
+    (job,) = whole.wait_until_ended(job_id)
+    result = job["result"]
+    page.goto(f"{whole.client.base_url}/models")
+    page.get_by_role("link", name="kept").click()
+    answer = page.get_by_role("region", name="The answer and why")
+    expect(answer).to_contain_text(result["answer_reason"])
+    card = page.get_by_role("region", name="Model card")
+    expect(card).to_contain_text("y (multiclass)")
+    expect(card.get_by_role("row", name="noisy embedding")).to_contain_text("[20]")
+    expect(card).to_contain_text(job["dataset_fingerprint"])
+    contributions = page.get_by_role("region", name="What each modality contributes")
+    (clean,) = (one for one in result["contributions"] if one["modality"] == "clean")
+    expect(contributions.get_by_role("img")).to_have_attribute(
+        "aria-label", re.compile(rf"clean: {clean['drop']:.3f} ± {clean['drop_se']:.3f}")
+    )
+    page.get_by_role("region", name="Use it").get_by_role("tab", name="Python").click()
+    script = page.get_by_role("region", name="Use it").locator("pre").inner_text()
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "client")}
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=folder, env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"multiclass {result['answer']} {{'clean'")
+    assert (folder / "model" / "model.safetensors").is_file()

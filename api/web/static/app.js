@@ -13,12 +13,15 @@ const PAGES = [
   [/^\/experiments\/([\w-]+)$/, "/compare", "Experiment", () => import("./pages/experiment.js")],
   [/^\/datasets$/, "/datasets", "Data sets", () => import("./pages/datasets.js")],
   [/^\/datasets\/(ds_[A-Za-z0-9]{1,60})$/, "/datasets", "Data set", () => import("./pages/dataset.js")],
+  [/^\/models$/, "/models", "Models", () => import("./pages/models.js")],
+  [/^\/models\/([\w-]+)$/, "/models", "Model", () => import("./pages/model.js")],
   [/^\/workers$/, "/workers", "Workers", () => import("./pages/workers.js")],
 ];
 const NAVIGATION = [
   ["/", "Jobs"],
   ["/new", "New job"],
   ["/compare", "Compare"],
+  ["/models", "Models"],
   ["/datasets", "Data sets"],
   ["/workers", "Workers"],
 ];

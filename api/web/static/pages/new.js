@@ -1,11 +1,12 @@
 /** A new job: a form that the service's own schema makes, checked by the service as it is filled in. */
 import { get, post } from "../lib/api.js";
 import { html, useCallback, useEffect, useMemo, useRef, useState } from "../lib/dom.js";
+import { newKey } from "../lib/keys.js";
 import { go } from "../lib/router.js";
 import { ProblemNote } from "../parts/problem.js";
 import { Compare, experimentOf } from "./new/compare.js";
 import { DataSections, useRegistered } from "./new/data.js";
-import { beginning, dropDraft, empty, keepDraft, newKey } from "./new/draft.js";
+import { beginning, dropDraft, empty, keepDraft } from "./new/draft.js";
 import { Field } from "./new/fields.js";
 import { useForm, useValidation } from "./new/form.js";
 import { JsonView } from "./new/jsonview.js";

@@ -1,14 +1,10 @@
 /** What the form would submit, as commands for other places. Nothing that a user wrote can leave its quotes. */
+import { quoted } from "../../lib/shell.js";
 
 /** JSON on several lines, in characters that every shell, YAML reader and Python takes as they stand. */
 export function jsonText(value) {
   const plain = JSON.stringify(value, null, 2);
   return plain.replaceAll(/[\u007f-\u009f\u2028\u2029\ufeff\ufffe\uffff]/g, (one) => `\\u${one.charCodeAt(0).toString(16).padStart(4, "0")}`);
-}
-
-/** A text as one word of a POSIX shell. */
-function quoted(text) {
-  return `'${text.replaceAll("'", "'\\''")}'`;
 }
 
 /** A here-document whose text the shell leaves alone. JSON has no line of letters only, so nothing in it ends it early. */

@@ -42,8 +42,3 @@ export async function beginning(query, schema) {
 }
 
 export const empty = () => EMPTY;
-
-/** A key for one submission. (`crypto.randomUUID` is there for secure origins only.) */
-export function newKey() {
-  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
-}
