@@ -7,6 +7,7 @@ import { ThemeButton, startTheme } from "./parts/theme.js";
 /** Pattern, entry of the navigation that it belongs to, title, module. The pattern's group is the page's `id`. */
 const PAGES = [
   [/^\/(?:jobs)?$/, "/", "Jobs", () => import("./pages/jobs.js")],
+  [/^\/new$/, "/new", "New job", () => import("./pages/new.js")],
   [/^\/jobs\/([\w-]+)$/, "/", "Job", () => import("./pages/job.js")],
   [/^\/compare$/, "/compare", "Compare", () => import("./pages/compare.js")],
   [/^\/experiments\/([\w-]+)$/, "/compare", "Experiment", () => import("./pages/experiment.js")],
@@ -16,6 +17,7 @@ const PAGES = [
 ];
 const NAVIGATION = [
   ["/", "Jobs"],
+  ["/new", "New job"],
   ["/compare", "Compare"],
   ["/datasets", "Data sets"],
   ["/workers", "Workers"],
