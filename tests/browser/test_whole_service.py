@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import re
 import shutil
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.browser.new_job import at
 from tests.e2e.whole.service import WholeService
 from tests.servers import wait_until
 from tests.tiny import tiny_spec, write_tiny
@@ -38,8 +40,19 @@ def whole(tmp_path: Path, _migrated_sqlite: Path) -> Iterator[WholeService]:
     service.close()
 
 
-def test_a_real_job_is_watched_while_the_server_is_killed_and_comes_back(whole: WholeService, page: Page) -> None:
-    job_id = whole.submit(tiny_spec(epochs=EPOCHS, dropout=0.3, name="watched"))
+def test_a_job_of_the_form_is_watched_while_the_server_is_killed_and_comes_back(
+    whole: WholeService, page: Page
+) -> None:
+    page.goto(f"{whole.client.base_url}/new")
+    page.get_by_role("button", name="Edit as JSON").click()
+    page.get_by_label("Job spec as JSON").fill(json.dumps(tiny_spec(epochs=4, dropout=0.3)))
+    page.get_by_role("button", name="Edit as JSON").click()
+    at(page, "name").fill("watched")
+    at(page, "training/epochs").fill(str(EPOCHS))
+    expect(page.get_by_text("Ready to submit")).to_be_visible()
+    page.get_by_role("button", name="Submit the job").click()
+    page.wait_for_url("**/jobs/job_*")
+    job_id = page.url.rsplit("/", 1)[1]
     page.goto(str(whole.client.base_url))
     expect(page.get_by_role("row", name="watched")).to_contain_text("running", timeout=60_000)
     page.get_by_role("link", name="watched").click()
