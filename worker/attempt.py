@@ -201,6 +201,8 @@ class Attempt:
                 self._fail(failed)
             case _ if self._stalled:
                 self._hung()
+            case exits.PASSING_FAILURE, _ if self._kill_at is None and (failure := self._run.failure()) is not None:
+                self._put_back(failure)
             case exits.NODES_MISSING, _ if self._kill_at is None:
                 self._wait_for_nodes()
             case _ if code == exits.STOPPED or self._kill_at is not None:
@@ -261,6 +263,16 @@ class Attempt:
         self._insist(lambda: self._units.fail(self._lease, error, reason=failed.code[:64]))
         log.info("job failed for good", code=failed.code)
 
+    def _put_back(self, failure: dict[str, Any]) -> None:
+        """The attempt failed for a reason that may pass: as after a crash there are so many attempts, and rests."""
+        error = {
+            **failure,
+            "message": f"{failure['message']} (attempt {self._lease.attempt})",
+            "log": self._run.log_tail(),
+        }
+        log.warning("the attempt failed, and may be repeated", code=error["code"])
+        self._insist(lambda: self._units.release(self._lease, reason=error["code"][:64], error=error))
+
     def _give_back(self) -> None:
         if self._is_over_time():
             reason = MAX_RUNTIME
@@ -285,7 +297,11 @@ class Attempt:
         while time.monotonic() < until:
             self._renew()  # ends with `LeaseLostError` once the run has been put back, failed or succeeded
             time.sleep(TICK_SECONDS)
-        self._crashed(code)
+        failure = self._run.failure() if code == exits.PASSING_FAILURE else None
+        if failure is None:
+            self._crashed(code)
+        else:
+            self._put_back(failure)
 
     def _crashed(self, code: int) -> None:
         error = {

@@ -11,8 +11,9 @@ from typing import IO
 
 from worker.rundir import RunDirectory
 
-COMPLETE, PERMANENT_FAILURE, NODES_MISSING, STOPPED = 0, 65, 69, 75
-"""Exit codes of the child (sysexits: EX_OK, EX_DATAERR, EX_UNAVAILABLE, EX_TEMPFAIL). Anything else is a crash."""
+COMPLETE, PERMANENT_FAILURE, NODES_MISSING, PASSING_FAILURE, STOPPED = 0, 65, 69, 74, 75
+"""Exit codes of the child (sysexits: EX_OK, EX_DATAERR, EX_UNAVAILABLE, EX_IOERR, EX_TEMPFAIL). Anything else is a
+crash."""
 
 TRAINING = (sys.executable, "-m", "core.training")
 

@@ -7,6 +7,7 @@ spec.json        what to train, where earlier attempts left checkpoints, how oft
 estimates/       the losses of all heads, where other workers have estimated them
 events.jsonl     the child's journal
 progress.json    where it is now
+failure.json     why the attempt ended, where a later one may succeed
 child.log        its standard output and error
 checkpoints/ artifacts/
 """
@@ -32,6 +33,8 @@ LOG_NAME = "child.log"
 CHECKPOINTS = "checkpoints"
 MEETING = "meeting.json"
 """Written by the training (`core.training.nodes`), which cannot be imported here: it needs torch."""
+FAILURE = "failure.json"
+"""Written by the training as well (`core.training.drive`)."""
 CHECKPOINT_NAME = re.compile(r"[0-9]{1,20}(?:\.[0-9]{1,20}){0,3}")
 """Of a finished checkpoint's folder (`core.training.checkpoint`)."""
 _RESUMABLE = {LOG_NAME, CHECKPOINTS, "events.jsonl"}
@@ -107,6 +110,16 @@ class RunDirectory:
             return Progress.model_validate_json((self.path / "progress.json").read_bytes())
         except (FileNotFoundError, ValidationError):
             return None
+
+    def failure(self) -> dict[str, Any] | None:
+        """Why the attempt ended, as the child tells it where a later one may succeed: `{code, message, hint, errors}`;
+        `None` where it told nothing."""
+        try:
+            told = json.loads((self.path / FAILURE).read_bytes())
+        except (FileNotFoundError, ValueError):
+            return None
+        is_told = isinstance(told, dict) and {"code", "message"} <= told.keys()
+        return told if is_told else None
 
     def meeting(self) -> str | None:
         """`address:port` where the first machine's training waits for the others; `None` before it does."""

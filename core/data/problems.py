@@ -6,9 +6,11 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from core.errors import DataError, Issue, Severity
+from core.errors import DataError, GblendError, Issue, Severity
 
 EXAMPLES = 5
+UNAVAILABLE = "source.unavailable"
+"""An object store is away: no fault of the data, and over some time later."""
 
 HINTS = {
     "file.missing": "paths are relative to base_uri, or to the manifest's own folder where it is left out",
@@ -103,6 +105,12 @@ class RowProblems:
                 )
             )
         return found
+
+
+def is_passing(error: GblendError) -> bool:
+    """Whether all that is wrong is that an object store is away: the same attempt may succeed later."""
+    wrong = [issue.code for issue in error.issues if issue.severity == "error"] or [error.code]
+    return all(code == UNAVAILABLE for code in wrong)
 
 
 def source_error(

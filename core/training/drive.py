@@ -15,6 +15,7 @@ import torch
 from core.data.dataset import prepare
 from core.data.feature_cache import FeatureCache
 from core.data.features import Featuriser
+from core.data.problems import is_passing
 from core.errors import DataError, GblendError, SpecError, TrainingError
 from core.events import (
     EpochCompleted,
@@ -30,6 +31,7 @@ from core.models.pretrained import load_frozen
 from core.spec.recipe import RuntimeSpec
 from core.training import checkpoint, spread
 from core.training.distributed import DivergedError, Ranks
+from core.training.files import replace as replace_file
 from core.training.interim import InterimCheckpoints, save
 from core.training.journal import Journal
 from core.training.nodes import NodesMissingError
@@ -41,7 +43,10 @@ from core.training.run import estimate_head, run
 from core.training.session import Session
 
 EXIT_DONE, EXIT_FAILED, EXIT_STOPPED, EXIT_MISSING = 0, os.EX_DATAERR, os.EX_TEMPFAIL, os.EX_UNAVAILABLE
+EXIT_PASSING = os.EX_IOERR
 
+FAILURE = "failure.json"
+"""Why the run cannot go on now, though it may later: `{code, message, hint, errors}`."""
 _CHECKPOINTED = (PretrainEpoch, EstimateEpoch, SuperEpochWeights, EpochCompleted, FineTuneEpoch)
 """Events at which counters have moved. The others begin something; a run that resumes before them tells them again.
 Between events, and within passes, `InterimCheckpoints` are taken."""
@@ -96,9 +101,14 @@ def drive(run_dir: Path, should_stop: Callable[[], bool]) -> int:
         code = EXIT_STOPPED
     except (SpecError, DataError, TrainingError) as error:
         log.error("the run cannot go on: %s", error.code, exc_info=True)
-        code = EXIT_FAILED
-        if ranks.is_first:
-            _tell_failure(journal or Journal(run_dir), error)
+        if is_passing(error):
+            # Not in the journal: the run has not failed. Any of several processes may be the one that was not answered.
+            replace_file(run_dir / FAILURE, json.dumps(error.to_json()).encode())
+            code = EXIT_PASSING
+        else:
+            code = EXIT_FAILED
+            if ranks.is_first:
+                _tell_failure(journal or Journal(run_dir), error)
     ranks.leave()
     return code
 

@@ -48,6 +48,8 @@ class Limits:
     """Where it is more than this, the source is not looked at here (`source.not_checked`)."""
     fetch_seconds: float | None = None
     """Nor where listing and fetching it take longer."""
+    store_seconds: float = 0.0
+    """Where they may take as long as they do: for how long a store that is away is asked again."""
 
 
 class Source(ABC):

@@ -74,7 +74,8 @@ def open_source(
     those of the source and of the split.
     """
     limits = limits or Limits()
-    opening = _Opening(source, roots, frozenset(wanted), limits, pointer, Shelf(roots, limits.fetch_seconds))
+    shelf = Shelf(roots, limits.fetch_seconds, limits.store_seconds)
+    opening = _Opening(source, roots, frozenset(wanted), limits, pointer, shelf)
     if isinstance(split, FilesSplit):
         return _open_parts(opening, split, split_pointer)
     return _open_at(opening, _Place(source.uri, f"{pointer}/uri"))

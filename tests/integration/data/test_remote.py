@@ -372,7 +372,7 @@ def test_a_store_that_refuses_or_is_away_is_told_with_a_way_out_and_no_secret(
     assert "refuses access" in refused[0].detail
     endpoint(f"http://127.0.0.1:{server.server_port}")  # nobody listens any more
     away = check(spec.dataset, spec.holdout, roots)
-    assert errors(away) == [("source.unreadable", "#/dataset/source/uri")]
+    assert errors(away) == [("source.unavailable", "#/dataset/source/uri")]
     assert "credentials" in str(away[0].hint)
     (finding,) = check_remote_roots(Settings(state_dir=tmp_path, roots=RootSettings(remote=(PREFIX,))))
     assert (finding.status, finding.check) == ("problem", f"data at {PREFIX}")
