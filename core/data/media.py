@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from core.data.blobs import Blob
-from core.data.problems import EXAMPLES, RowProblem
+from core.data.problems import EXAMPLES, NOT_CHECKED, RowProblem
 from core.data.remote import RemoteFiles, Shelf
 from core.data.remote.files import LocalFiles
 from core.data.uris import MediaFolder, escaped
@@ -72,7 +72,7 @@ def locate_files(
         try:
             blob = None if files is None else files.blob(path)
         except DataError as error:
-            if error.code != "source.not_checked":
+            if error.code != NOT_CHECKED:
                 raise
             files = parents[path.parent] = None  # its listing takes too long
         if files is None:

@@ -11,6 +11,8 @@ from core.errors import DataError, GblendError, Issue, Severity
 EXAMPLES = 5
 UNAVAILABLE = "source.unavailable"
 """An object store is away: no fault of the data, and over some time later."""
+NOT_CHECKED = "source.not_checked"
+"""A warning: a request may not take as long as it would take to look at the source."""
 
 HINTS = {
     "file.missing": "paths are relative to base_uri, or to the manifest's own folder where it is left out",
@@ -111,6 +113,13 @@ def is_passing(error: GblendError) -> bool:
     """Whether all that is wrong is that an object store is away: the same attempt may succeed later."""
     wrong = [issue.code for issue in error.issues if issue.severity == "error"] or [error.code]
     return all(code == UNAVAILABLE for code in wrong)
+
+
+def not_checked(reason: str, *, hint: str = "large shards, or a manifest, are looked at faster") -> DataError:
+    """No fault of the data: they are not looked at here and now, but by the worker."""
+    detail = f"the data are not looked at before a worker has them: {reason}"
+    hint = f"the worker looks at all of them before it trains, and what is wrong will fail the job; {hint}"
+    return source_error(NOT_CHECKED, detail, hint=hint, severity="warning")
 
 
 def source_error(

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.data.problems import UNAVAILABLE, source_error
+from core.data.problems import UNAVAILABLE, not_checked, source_error
 from core.data.remote.outage import is_outage
-from core.errors import DataError, GblendError, Issue
+from core.errors import DataError, GblendError
 from core.public_text import public_text
 
 _VERSIONS = ("ETag", "etag", "generation", "md5Hash", "LastModified", "updated", "mtime")
@@ -138,17 +138,6 @@ def _path(url: str) -> str:
 def _stat(info: Mapping[str, Any]) -> Stat:
     version = next((f"{name}={info[name]}" for name in _VERSIONS if info.get(name)), "")
     return Stat(int(info["size"]), version)
-
-
-def not_checked(reason: str) -> DataError:
-    """No fault of the data: they are not looked at here and now, but by the worker."""
-    issue = Issue(
-        code="source.not_checked",
-        severity="warning",
-        detail=f"the data are not looked at before a worker has them: {reason}",
-        hint="what is wrong with them will fail the job",
-    )
-    return DataError(issue.detail, code=issue.code, hint=issue.hint, issues=(issue,))
 
 
 @contextmanager

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from core.data import uris
 from core.data.blobs import Blob, FileBlob
-from core.data.problems import source_error
-from core.data.remote.client import Client, Listing, Stat, client_of, not_checked
+from core.data.problems import not_checked, source_error
+from core.data.remote.client import Client, Listing, Stat, client_of
 from core.data.remote.mirror import Mirror
 
 if TYPE_CHECKING:
