@@ -208,12 +208,6 @@ def test_arrays_shards_and_folders(s3_server: S3Server, roots: dict[str, Path], 
 
 
 @pytest.mark.usefixtures("clip_set")
-def test_a_saved_data_set_is_read_from_local_folders_only(roots: dict[str, Path]) -> None:
-    spec = job(clip_spec(source={"type": "hf_disk", "uri": f"{PREFIX}/clips"}))
-    assert errors(check(spec.dataset, spec.holdout, roots)) == [("source.format", "#/dataset/source/uri")]
-
-
-@pytest.mark.usefixtures("clip_set")
 def test_what_is_too_large_is_refused_or_left_to_the_worker_before_a_byte_is_fetched(
     roots: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
