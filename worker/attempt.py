@@ -9,6 +9,7 @@ A database that does not answer is asked again until the lease could be somebody
 from __future__ import annotations
 
 import random
+import signal
 import time
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
@@ -20,7 +21,7 @@ from core.events import EstimateCompleted, JobEvent, Progress, RunCompleted, Run
 from core.jobs.broker import WakeUp
 from core.jobs.lease import Lease, StoredArtifact, StoredEstimate
 from core.jobs.state import CANCEL_REQUESTED, PAUSE_REQUESTED
-from core.jobs.units import CHILD_CRASHED, CHILD_STALLED, MAX_RUNTIME, UnitService
+from core.jobs.units import CHILD_CRASHED, CHILD_STALLED, DATA_CUT, MAX_RUNTIME, UnitService
 from core.settings import EngineSettings
 from worker import child as exits
 from worker.checkpoint_sharing import CheckpointSharing
@@ -304,14 +305,16 @@ class Attempt:
             self._put_back(failure)
 
     def _crashed(self, code: int) -> None:
-        error = {
-            "code": CHILD_CRASHED,
-            "message": f"the training process {describe_exit(code)} before its end (attempt {self._lease.attempt})",
-            "hint": "SIGKILL usually means out of memory: try a smaller batch_size" if code == -9 else None,
-            "log": self._run.log_tail(),
-        }
+        reason, hint = CHILD_CRASHED, None
+        message = f"the training process {describe_exit(code)} before its end (attempt {self._lease.attempt})"
+        if code == -signal.SIGKILL:
+            hint = "SIGKILL usually means out of memory: try a smaller batch_size"
+        elif code == -signal.SIGBUS:  # nothing that it maps but the files of a saved data set can lose a page
+            reason, message = DATA_CUT, f"a file of the data set was cut while it was read: {message}"
+            hint = "write a data set beside the old one and rename it; where nobody wrote, look at the disk"
+        error = {"code": reason, "message": message, "hint": hint, "log": self._run.log_tail()}
         log.warning("the training crashed", exit=describe_exit(code), tail=error["log"])
-        self._insist(lambda: self._units.release(self._lease, reason=CHILD_CRASHED, error=error))
+        self._insist(lambda: self._units.release(self._lease, reason=reason, error=error))
 
     def _hung(self) -> None:
         seconds = f"{self._engine.stall_seconds:g} s"
