@@ -18,6 +18,7 @@ from core.data.absence import absence_issues
 from core.data.assessment import assess
 from core.data.blobs import Blob
 from core.data.decoding.pool import DecoderPool
+from core.data.feature_pass import Telling
 from core.data.features import Featuriser, fit_features
 from core.data.fingerprint import dataset_fingerprint
 from core.data.loading import Loading
@@ -130,6 +131,7 @@ class _Means:
     space: Space
     featuriser: Featuriser | None
     load_inputs: LoadInputs | None
+    telling: Telling
     tuned: dict[str, Tuned] = field(default_factory=dict)
     """Is filled while reading."""
 
@@ -140,10 +142,11 @@ def prepare(
     loading: Loading | None = None,
     featuriser: Featuriser | None = None,
     load_inputs: LoadInputs | None = None,
+    telling: Telling | None = None,
 ) -> PreparedData:
     """Decode, split and fit. `roots` maps a URI scheme to its folder; `loading` says by what means, and changes no
     result; left out, all happens in this process. Modalities with frozen encoders need a `featuriser`, those whose
-    pretrained models are trained `load_inputs`.
+    pretrained models are trained `load_inputs`; how far these are is told to `telling` (a featuriser has its own).
 
     Raises DataError with every issue found: those of `core.data.validation`, and what only contents show (files that
     cannot be decoded, NaN, shapes).
@@ -155,7 +158,9 @@ def prepare(
         raise _failure(issues)
     loading = loading or Loading()
     with DecoderPool(loading.processes, loading.file_seconds) as pool:
-        means = _Means(pool, Space(loading.scratch, loading.memory_bytes), featuriser, load_inputs)
+        means = _Means(
+            pool, Space(loading.scratch, loading.memory_bytes), featuriser, load_inputs, telling or Telling()
+        )
         readings = _read_all(survey, spec, roots, means)
     found, keep = judge(survey, dataset.on_bad_sample, _POINTER)
     issues += found
@@ -266,7 +271,7 @@ def _read_one(modality: Modality, where: str, survey: Survey, roots: Mapping[str
                 means.tuned[modality.name] = tuned(files, pointer)
                 check_frames(modality, files, pointer)
                 inputs = means.load_inputs(modality, files, pointer)
-                reading = read_inputs(modality, files, inputs, survey.table, at_hand, pool, means.space)
+                reading = read_inputs(modality, files, inputs, survey.table, at_hand, pool, means.space, means.telling)
     reading.problems = sorted([*missing, *reading.problems], key=lambda problem: problem.row)
     return reading
 

@@ -43,6 +43,7 @@ def test_a_job_learns_and_its_model_answers_alone(tmp_path: Path, trainable: str
     command = [sys.executable, "-m", "core.training", "--run-dir", str(run)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
+    assert "inputs of 'face': 72 of 72" in done.stderr
     metrics = json.loads((run / "artifacts" / "metrics.json").read_text())
     heads = {row["head"]: row["accuracy"] for row in metrics["test"]}
     assert heads["words"] == 1.0, "each class has its own texts"
