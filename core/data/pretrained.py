@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from core.data.blobs import digest_of_files
+from core.data.blocks import check_blocks
 from core.data.hub import Hub
 from core.data.hub_access import check_allowed
 from core.data.problems import encoder_error as encoder_error
@@ -100,7 +101,7 @@ def find_pretrained(
             check_allowed(encoder, (), pointer)
         assert hub is not None
         shown, roots = encoder.hub, {"hub": hub.folder}
-        folder = hub.fetch(encoder, pointer, lambda partial: _configs(partial, shown, kind, roots, pointer))
+        folder = hub.fetch(encoder, pointer, lambda partial: _configs(encoder, partial, shown, kind, roots, pointer))
     else:
         assert encoder.path is not None
         shown = encoder.path
@@ -108,7 +109,7 @@ def find_pretrained(
         if not is_folder(folder):
             detail = f"there is no folder {shown!r}"
             raise encoder_error("encoder.not_found", detail, "is it below models://?", pointer)
-    config, processor, needed = _configs(folder, shown, kind, roots, pointer)
+    config, processor, needed = _configs(encoder, folder, shown, kind, roots, pointer)
     weights, tensors = _weights(folder, shown, roots, pointer)
     if encoder.pooling == "cls" and kind != "text" and not any(_is_class_token(name) for name in tensors):
         raise no_class_token("its weights hold none", pointer)
@@ -118,7 +119,7 @@ def find_pretrained(
 
 
 def _configs(
-    folder: Path, shown: str, kind: str, roots: Mapping[str, Path], pointer: str
+    encoder: PretrainedEncoder, folder: Path, shown: str, kind: str, roots: Mapping[str, Path], pointer: str
 ) -> tuple[dict[str, Any], dict[str, Any], str]:
     """The model's config and its processor's, and the name of the file that turns a sample into its input."""
     config = _json(folder, CONFIG, roots, pointer)
@@ -131,6 +132,7 @@ def _configs(
         )
     if not isinstance(config.get("model_type"), str):
         raise encoder_error("encoder.malformed", f"{CONFIG} of {shown!r} has no model_type", _SAVE, pointer)
+    check_blocks(encoder, config, kind, pointer)
     processor = _json(folder, PROCESSOR, roots, pointer) or {}
     needed = _NEEDED[kind]
     if _below(folder, needed, roots, pointer) is None:

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from core.data.blocks import too_few_blocks
 from core.data.dataset import ModalityInfo
 from core.data.modalities.base import State
 from core.data.pretrained import encoder_error, no_class_token
@@ -143,7 +144,7 @@ class PretrainedStem(nn.Module):
 def build_finetuned(info: ModalityInfo, spec: PretrainedEncoder, tuned: Tuned | None) -> Encoder:
     """The encoder with the model's own weights, or with random ones where there is no `tuned`.
 
-    Raises DataError `encoder.unusable`.
+    Raises DataError `encoder.*`.
     """
     assert info.model is not None
     pointer = "#" if tuned is None else tuned.pointer
@@ -156,8 +157,7 @@ def build_finetuned(info: ModalityInfo, spec: PretrainedEncoder, tuned: Tuned | 
     except DataError:
         raise
     except BlocksError as error:
-        where = f"{pointer.rpartition('/')[0]}/trainable"
-        raise encoder_error("encoder.unusable", str(error), "set trainable to fewer blocks", where) from error
+        raise too_few_blocks(spec, error.there, pointer) from error
     except Exception as error:  # a model that is given what it cannot take raises anything
         told = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         detail = f"the model cannot read samples of shape {' x '.join(map(str, info.shape))}: {told}"
