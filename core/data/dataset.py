@@ -271,7 +271,9 @@ def _read_one(modality: Modality, where: str, survey: Survey, roots: Mapping[str
                 means.tuned[modality.name] = tuned(files, pointer)
                 check_frames(modality, files, pointer)
                 inputs = means.load_inputs(modality, files, pointer)
-                reading = read_inputs(modality, files, inputs, survey.table, at_hand, pool, means.space, means.telling)
+                reading = read_inputs(
+                    modality, files, inputs, survey.table, at_hand, pool, means.space, means.telling, pointer
+                )
     reading.problems = sorted([*missing, *reading.problems], key=lambda problem: problem.row)
     return reading
 

@@ -18,6 +18,7 @@ from core.data.blocks import check_blocks
 from core.data.hub import Hub
 from core.data.hub_access import check_allowed
 from core.data.problems import encoder_error as encoder_error
+from core.data.processors import check_processor
 from core.data.uris import is_file, is_folder, resolve
 from core.errors import DataError, Issue, SpecError
 from core.spec.data import DatasetSpec, Modality, PretrainedEncoder, VideoModality
@@ -138,6 +139,7 @@ def _configs(
     if _below(folder, needed, roots, pointer) is None:
         hint = "save the tokenizer as a fast one" if needed == TOKENIZER else "save the model's processor beside it"
         raise encoder_error("encoder.not_found", f"{shown!r} has no {needed}, which {kind} needs", hint, pointer)
+    check_processor(processor, shown, kind, pointer)
     return config, processor, needed
 
 
@@ -184,6 +186,16 @@ def no_class_token(why: str, pointer: str) -> DataError:
         f"the model puts no token for the whole sample in front: {why}",
         "set pooling to 'mean'",
         f"{_modality_of(pointer)}/encoder/pooling",
+    )
+
+
+def reads_nothing(samples: int, why: str, pointer: str) -> DataError:
+    """Of a model for which no sample will do: it is not the samples then. `pointer`: of a field of the encoder."""
+    return encoder_error(
+        "encoder.unusable",
+        f"the model can read none of {samples:,} samples; of the last one: {why}",
+        "do its processor and its config fit, and the modality's preprocess?",
+        pointer,
     )
 
 

@@ -21,7 +21,7 @@ from core.data.modalities.base import Raw, Reading, State
 from core.data.modalities.files import Decoded, Files, InTurn, Recipe, decoded, numbered
 from core.data.modalities.prepared import LONGEST_WAVE
 from core.data.modalities.space import Shelf, Space
-from core.data.pretrained import PretrainedFiles
+from core.data.pretrained import PretrainedFiles, reads_nothing
 from core.data.problems import RowProblem, SampleError
 from core.data.table import Table
 from core.spec.data import Modality, TextModality
@@ -74,17 +74,24 @@ def read_inputs(
     decoders: Files | None = None,
     space: Space | None = None,
     telling: Telling | None = None,
+    pointer: str = "#",
 ) -> Reading:
-    """The inputs of every row; `decoders` and `space` are those of `core.data.modalities.read_modality`."""
+    """The inputs of every row; `decoders` and `space` are those of `core.data.modalities.read_modality`.
+
+    Raises DataError `encoder.unusable` at `pointer` where the model can read none of them.
+    """
     telling = telling or Telling()
     telling.doing(f"inputs of {modality.name!r}: the model's files are looked at")
+    prepared = _Counted(inputs)
     how = {**how_to_read(modality, files), "digest": files.digest(), "config": files.config}
     if inputs.pixels is not None:
         how["pixels"] = inputs.pixels
     if isinstance(modality, TextModality):
-        reading = _texts(modality, inputs, table, telling)
+        reading = _texts(modality, prepared, table, telling)
     else:
-        reading = _Media(modality.name, how, inputs, space or Space(), telling).read(blobs, decoders)
+        reading = _Media(modality.name, how, prepared, space or Space(), telling).read(blobs, decoders)
+    if prepared.unread and not prepared.read:
+        raise reads_nothing(prepared.unread, prepared.trouble, pointer)
     reading.problems.sort(key=lambda problem: problem.row)
     reading.prepared = how
     return reading
@@ -110,6 +117,29 @@ def _told(items: Iterable[_Item], name: str, samples: int, telling: Telling) -> 
         telling.doing(how_far)
         if done == samples or done % _TELL_EVERY == 0:
             telling.line(how_far)
+
+
+class _Counted:
+    """Inputs, and how many samples they were made of, and were not."""
+
+    def __init__(self, inputs: Inputs) -> None:
+        self._inputs = inputs
+        self.read = self.unread = 0
+        self.trouble = ""
+
+    @property
+    def pixels(self) -> State | None:
+        return self._inputs.pixels
+
+    def __call__(self, sample: Any) -> Raw:
+        try:
+            found = self._inputs(sample)
+        except SampleError as error:
+            self.unread += 1
+            self.trouble = error.detail
+            raise
+        self.read += 1
+        return found
 
 
 def _texts(modality: TextModality, inputs: Inputs, table: Table, telling: Telling) -> Reading:
