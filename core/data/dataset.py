@@ -18,6 +18,7 @@ from core.data.absence import absence_issues
 from core.data.assessment import assess
 from core.data.blobs import Blob
 from core.data.decoding.pool import DecoderPool
+from core.data.feature_pass import Telling
 from core.data.features import Featuriser, fit_features
 from core.data.fingerprint import dataset_fingerprint
 from core.data.loading import Loading
@@ -132,6 +133,7 @@ class _Means:
     featuriser: Featuriser | None
     load_inputs: LoadInputs | None
     store_seconds: float
+    telling: Telling
     tuned: dict[str, Tuned] = field(default_factory=dict)
     """Is filled while reading."""
 
@@ -142,10 +144,11 @@ def prepare(
     loading: Loading | None = None,
     featuriser: Featuriser | None = None,
     load_inputs: LoadInputs | None = None,
+    telling: Telling | None = None,
 ) -> PreparedData:
     """Decode, split and fit. `roots` maps a URI scheme to its folder; `loading` says by what means, and changes no
     result; left out, all happens in this process. Modalities with frozen encoders need a `featuriser`, those whose
-    pretrained models are trained `load_inputs`.
+    pretrained models are trained `load_inputs`; how far these are is told to `telling` (a featuriser has its own).
 
     Raises DataError with every issue found: those of `core.data.validation`, and what only contents show (files that
     cannot be decoded, NaN, shapes); where an object store is away, with that alone (`core.data.problems.is_passing`).
@@ -166,7 +169,7 @@ def prepare(
         raise _failure(issues)
     with DecoderPool(loading.processes, loading.file_seconds) as pool:
         space = Space(loading.scratch, loading.memory_bytes)
-        means = _Means(pool, space, featuriser, load_inputs, loading.store_seconds)
+        means = _Means(pool, space, featuriser, load_inputs, loading.store_seconds, telling or Telling())
         readings = _read_all(survey, spec, roots, means)
     found, keep = judge(survey, dataset.on_bad_sample, _POINTER)
     issues += found
@@ -281,7 +284,9 @@ def _read_one(modality: Modality, where: str, survey: Survey, roots: Mapping[str
                 means.tuned[modality.name] = tuned(files, pointer)
                 check_frames(modality, files, pointer)
                 inputs = means.load_inputs(modality, files, pointer)
-                reading = read_inputs(modality, files, inputs, survey.table, at_hand, pool, means.space)
+                reading = read_inputs(
+                    modality, files, inputs, survey.table, at_hand, pool, means.space, means.telling, pointer
+                )
     reading.problems = sorted([*missing, *reading.problems], key=lambda problem: problem.row)
     return reading
 

@@ -84,7 +84,7 @@ def drive(run_dir: Path, should_stop: Callable[[], bool]) -> int:
             hub=None if request.hub is None else Hub(request.hub, preparation),
         )
         loading = replace(request.loading, scratch=run_dir)
-        data = prepare(request.spec, request.roots, loading, featuriser, load_inputs)
+        data = prepare(request.spec, request.roots, loading, featuriser, load_inputs, telling)
         session = Session(request.spec, data, device, ranks, estimates_alone=request.head)
         if ranks.nodes > 1:
             _agree_on_the_task(session)
