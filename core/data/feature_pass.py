@@ -26,6 +26,9 @@ _TELL_EVERY = 20 * _BATCH
 class FrozenModel(Protocol):
     """A model that turns samples into vectors."""
 
+    trouble: str
+    """What was wrong with the last sample that it could not read."""
+
     def features(self, samples: Sequence[Any]) -> Floats:
         """`[n, D]`. Samples are texts, images `[3, H, W]` and clips `[frames, 3, H, W]` (0..255), or sounds `[n]`."""
 
@@ -66,6 +69,8 @@ class FeaturePass:
     found: dict[bytes, Floats] = field(default_factory=dict)
     """Digest -> features `[D]`."""
     bad: list[RowProblem] = field(default_factory=list)
+    unread: int = 0
+    """How many of them were decoded, and not read by the model."""
     _unsaved: dict[bytes, Floats] = field(default_factory=dict)
 
     def run(self, model: FrozenModel, name: str, rows: Sequence[int], samples: Samples) -> None:
@@ -93,6 +98,7 @@ class FeaturePass:
             if np.isfinite(vector).all():
                 self.found[samples.digests[row]] = self._unsaved[samples.digests[row]] = vector
             else:
+                self.unread += 1
                 self.bad.append(RowProblem(row, "file.undecodable", "its frozen encoder cannot read it"))
 
     def _decoded(self, rows: Sequence[int], samples: Samples) -> Mapping[int, Any]:

@@ -27,7 +27,7 @@ from core.data.feature_pass import SAVE_SECONDS, FeaturePass, FrozenModel, Sampl
 from core.data.hub import Hub
 from core.data.modalities import arrays, audio, clips, image, text, video
 from core.data.modalities.base import Floats, Raw, Reading, State, guard_store, hashed
-from core.data.pretrained import FileStamp, PretrainedFiles, check_frames, encoder_error, pretrained_of
+from core.data.pretrained import FileStamp, PretrainedFiles, check_frames, encoder_error, pretrained_of, reads_nothing
 from core.data.problems import RowProblem, SampleError
 from core.data.table import Rows, Table
 from core.spec.data import AudioModality, Modality, TextModality, VideoModality
@@ -170,7 +170,10 @@ class Featuriser:
         self._telling.line(f"features of {modality.name!r}: {len(new):,} of {len(wanted):,} samples to compute")
         self._telling.doing(f"features of {modality.name!r}: the model is loaded")
         work = FeaturePass(self._cache, key, self._telling, self._save_seconds)
-        work.run(self._load(files, how, pointer), modality.name, new, samples)
+        model = self._load(files, how, pointer)
+        work.run(model, modality.name, new, samples)
+        if work.unread and not (work.found or known):
+            raise reads_nothing(work.unread, model.trouble, pointer)
         known |= work.found
         return work.bad
 

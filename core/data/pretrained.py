@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from core.data.blobs import digest_of_files
+from core.data.blocks import check_blocks
 from core.data.hub import Hub
 from core.data.hub_access import check_allowed
 from core.data.problems import encoder_error as encoder_error
+from core.data.processors import check_processor
 from core.data.uris import is_file, is_folder, resolve
 from core.errors import DataError, Issue, SpecError
 from core.spec.data import DatasetSpec, Modality, PretrainedEncoder, VideoModality
@@ -100,7 +102,7 @@ def find_pretrained(
             check_allowed(encoder, (), pointer)
         assert hub is not None
         shown, roots = encoder.hub, {"hub": hub.folder}
-        folder = hub.fetch(encoder, pointer, lambda partial: _configs(partial, shown, kind, roots, pointer))
+        folder = hub.fetch(encoder, pointer, lambda partial: _configs(encoder, partial, shown, kind, roots, pointer))
     else:
         assert encoder.path is not None
         shown = encoder.path
@@ -108,7 +110,7 @@ def find_pretrained(
         if not is_folder(folder):
             detail = f"there is no folder {shown!r}"
             raise encoder_error("encoder.not_found", detail, "is it below models://?", pointer)
-    config, processor, needed = _configs(folder, shown, kind, roots, pointer)
+    config, processor, needed = _configs(encoder, folder, shown, kind, roots, pointer)
     weights, tensors = _weights(folder, shown, roots, pointer)
     if encoder.pooling == "cls" and kind != "text" and not any(_is_class_token(name) for name in tensors):
         raise no_class_token("its weights hold none", pointer)
@@ -118,7 +120,7 @@ def find_pretrained(
 
 
 def _configs(
-    folder: Path, shown: str, kind: str, roots: Mapping[str, Path], pointer: str
+    encoder: PretrainedEncoder, folder: Path, shown: str, kind: str, roots: Mapping[str, Path], pointer: str
 ) -> tuple[dict[str, Any], dict[str, Any], str]:
     """The model's config and its processor's, and the name of the file that turns a sample into its input."""
     config = _json(folder, CONFIG, roots, pointer)
@@ -131,11 +133,13 @@ def _configs(
         )
     if not isinstance(config.get("model_type"), str):
         raise encoder_error("encoder.malformed", f"{CONFIG} of {shown!r} has no model_type", _SAVE, pointer)
+    check_blocks(encoder, config, kind, pointer)
     processor = _json(folder, PROCESSOR, roots, pointer) or {}
     needed = _NEEDED[kind]
     if _below(folder, needed, roots, pointer) is None:
         hint = "save the tokenizer as a fast one" if needed == TOKENIZER else "save the model's processor beside it"
         raise encoder_error("encoder.not_found", f"{shown!r} has no {needed}, which {kind} needs", hint, pointer)
+    check_processor(processor, shown, kind, pointer)
     return config, processor, needed
 
 
@@ -182,6 +186,16 @@ def no_class_token(why: str, pointer: str) -> DataError:
         f"the model puts no token for the whole sample in front: {why}",
         "set pooling to 'mean'",
         f"{_modality_of(pointer)}/encoder/pooling",
+    )
+
+
+def reads_nothing(samples: int, why: str, pointer: str) -> DataError:
+    """Of a model for which no sample will do: it is not the samples then. `pointer`: of a field of the encoder."""
+    return encoder_error(
+        "encoder.unusable",
+        f"the model can read none of {samples:,} samples; of the last one: {why}",
+        "do its processor and its config fit, and the modality's preprocess?",
+        pointer,
     )
 
 

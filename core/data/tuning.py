@@ -7,24 +7,28 @@ models here. Files are decoded by the same code, and the same processes, as thos
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol, TypeVar
 
 import numpy as np
 
 from core.data.blobs import Blob
+from core.data.feature_pass import Telling
 from core.data.features import decode_for, how_to_read
 from core.data.modalities import audio, decode_file, text
 from core.data.modalities.base import Raw, Reading, State
 from core.data.modalities.files import Decoded, Files, InTurn, Recipe, decoded, numbered
 from core.data.modalities.prepared import LONGEST_WAVE
 from core.data.modalities.space import Shelf, Space
-from core.data.pretrained import PretrainedFiles
+from core.data.pretrained import PretrainedFiles, reads_nothing
 from core.data.problems import RowProblem, SampleError
 from core.data.table import Table
 from core.spec.data import Modality, TextModality
 
+_Item = TypeVar("_Item")
+_TELL_EVERY = 640
+"""After so many samples of a modality people are told a line."""
 _SMALLER = "take a model with smaller inputs, fewer frames, or a smaller preprocess.max_seconds"
 
 
@@ -69,15 +73,25 @@ def read_inputs(
     blobs: Sequence[Blob | None] = (),
     decoders: Files | None = None,
     space: Space | None = None,
+    telling: Telling | None = None,
+    pointer: str = "#",
 ) -> Reading:
-    """The inputs of every row; `decoders` and `space` are those of `core.data.modalities.read_modality`."""
+    """The inputs of every row; `decoders` and `space` are those of `core.data.modalities.read_modality`.
+
+    Raises DataError `encoder.unusable` at `pointer` where the model can read none of them.
+    """
+    telling = telling or Telling()
+    telling.doing(f"inputs of {modality.name!r}: the model's files are looked at")
+    prepared = _Counted(inputs)
     how = {**how_to_read(modality, files), "digest": files.digest(), "config": files.config}
     if inputs.pixels is not None:
         how["pixels"] = inputs.pixels
     if isinstance(modality, TextModality):
-        reading = _texts(modality, inputs, table)
+        reading = _texts(modality, prepared, table, telling)
     else:
-        reading = _Media(how, inputs, space or Space()).read(blobs, decoders)
+        reading = _Media(modality.name, how, prepared, space or Space(), telling).read(blobs, decoders)
+    if prepared.unread and not prepared.read:
+        raise reads_nothing(prepared.unread, prepared.trouble, pointer)
     reading.problems.sort(key=lambda problem: problem.row)
     reading.prepared = how
     return reading
@@ -95,10 +109,43 @@ def new_input(value: Any, state: State, inputs: Inputs) -> Raw:
     return raw
 
 
-def _texts(modality: TextModality, inputs: Inputs, table: Table) -> Reading:
+def _told(items: Iterable[_Item], name: str, samples: int, telling: Telling) -> Iterator[_Item]:
+    """The samples of the modality `name`; how many are done is told after each, whatever became of it."""
+    for done, item in enumerate(items, 1):
+        yield item
+        how_far = f"inputs of {name!r}: {done:,} of {samples:,}"
+        telling.doing(how_far)
+        if done == samples or done % _TELL_EVERY == 0:
+            telling.line(how_far)
+
+
+class _Counted:
+    """Inputs, and how many samples they were made of, and were not."""
+
+    def __init__(self, inputs: Inputs) -> None:
+        self._inputs = inputs
+        self.read = self.unread = 0
+        self.trouble = ""
+
+    @property
+    def pixels(self) -> State | None:
+        return self._inputs.pixels
+
+    def __call__(self, sample: Any) -> Raw:
+        try:
+            found = self._inputs(sample)
+        except SampleError as error:
+            self.unread += 1
+            self.trouble = error.detail
+            raise
+        self.read += 1
+        return found
+
+
+def _texts(modality: TextModality, inputs: Inputs, table: Table, telling: Telling) -> Reading:
     reading = text.read_texts([table.columns[name] for name in modality.text_columns])
     bad = {problem.row for problem in reading.problems}
-    for row, words in enumerate(reading.raw):
+    for row, words in enumerate(_told(reading.raw, modality.name, len(reading.raw), telling)):
         if row in bad or words is None:
             continue
         try:
@@ -111,7 +158,9 @@ def _texts(modality: TextModality, inputs: Inputs, table: Table) -> Reading:
 class _Media:
     """Files of one modality."""
 
-    def __init__(self, how: State, inputs: Inputs, space: Space) -> None:
+    def __init__(self, name: str, how: State, inputs: Inputs, space: Space, telling: Telling) -> None:
+        self._name = name
+        self._telling = telling
         self._how = how
         self._inputs = inputs
         self._space = space
@@ -125,7 +174,8 @@ class _Media:
         is_sound = self._how["kind"] == "audio"
         files = InTurn(self._wave) if is_sound else decoders or InTurn(decode_file)
         is_first = True
-        for row, found in files.each(self._recipe(), numbered(blobs)):
+        there = numbered(blobs)
+        for row, found in _told(files.each(self._recipe(), there), self._name, len(there), self._telling):
             reading.digests[row] = found.digest
             try:
                 if found.error is not None:

@@ -21,13 +21,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from core.data.blocks import too_few_blocks
 from core.data.dataset import ModalityInfo
 from core.data.modalities.base import State
 from core.data.pretrained import encoder_error, no_class_token
 from core.data.tuning import Tuned
 from core.errors import DataError
 from core.models.encoders import Encoder, VectorStem
-from core.models.pretrained import library, load_tower, pooled, tower_of
+from core.models.pretrained import library, load_tower, pooled, told_by, tower_of
 from core.models.trained_part import BlocksError, choose_trained
 from core.spec.data import PretrainedEncoder
 
@@ -143,7 +144,7 @@ class PretrainedStem(nn.Module):
 def build_finetuned(info: ModalityInfo, spec: PretrainedEncoder, tuned: Tuned | None) -> Encoder:
     """The encoder with the model's own weights, or with random ones where there is no `tuned`.
 
-    Raises DataError `encoder.unusable`.
+    Raises DataError `encoder.*`.
     """
     assert info.model is not None
     pointer = "#" if tuned is None else tuned.pointer
@@ -156,11 +157,9 @@ def build_finetuned(info: ModalityInfo, spec: PretrainedEncoder, tuned: Tuned | 
     except DataError:
         raise
     except BlocksError as error:
-        where = f"{pointer.rpartition('/')[0]}/trainable"
-        raise encoder_error("encoder.unusable", str(error), "set trainable to fewer blocks", where) from error
+        raise too_few_blocks(spec, error.there, pointer) from error
     except Exception as error:  # a model that is given what it cannot take raises anything
-        told = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-        detail = f"the model cannot read samples of shape {' x '.join(map(str, info.shape))}: {told}"
+        detail = f"the model cannot read samples of shape {' x '.join(map(str, info.shape))}: {told_by(error)}"
         raise encoder_error("encoder.unusable", detail, _SHAPES, pointer) from error
     return Encoder(stem, spec.features, spec.dropout)
 
@@ -182,7 +181,7 @@ def _tower(config: State, kind: str, tuned: Tuned | None) -> nn.Module:
     try:
         settings = transformers.AutoConfig.for_model(**config)
     except Exception as error:  # as in `load_tower`
-        detail = f"the model's config cannot be used: {str(error).splitlines()[0][:200] if str(error) else ''}"
+        detail = f"the model's config cannot be used: {told_by(error)}"
         raise encoder_error("encoder.unusable", detail, "does it load with transformers.AutoModel?", pointer) from error
     for part in _parts(settings):
         for name, value in _OFF.items():

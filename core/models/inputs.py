@@ -20,7 +20,7 @@ from core.data.modalities.prepared import encode_prepared
 from core.data.pretrained import TOKENIZER, PretrainedFiles, no_class_token
 from core.data.problems import SampleError
 from core.data.tuning import Inputs
-from core.models.pretrained import library, processor_of, tokenizer_of
+from core.models.pretrained import FAULTS, library, processor_of, tokenizer_of, told_by
 from core.spec.data import Modality
 
 log = logging.getLogger(__name__)
@@ -79,7 +79,9 @@ class Pixels:
         """8-bit where `pixels` says how to finish them, float32 otherwise."""
         try:
             return self._prepared(sample, finished=self.pixels is None)
-        except (RuntimeError, ValueError, IndexError) as error:
+        except MemoryError:  # no fault of the sample's
+            raise
+        except Exception as error:  # a processor that is given what it cannot take raises anything
             raise _unreadable(error) from error
 
     def _prepared(self, sample: Any, *, finished: bool) -> Raw:
@@ -98,7 +100,7 @@ class Pixels:
         sample = np.stack([noise] * 2) if self._is_video else noise
         try:
             finished, early = self._prepared(sample, finished=True), self._prepared(sample, finished=False)
-        except (TypeError, ValueError, RuntimeError, KeyError, AttributeError) as error:  # it has no such steps
+        except FAULTS as error:  # it has no such steps
             log.info("inputs are kept as float32: %s", str(error)[:200])
             return None
         rescales = bool(getattr(self._processor, "do_rescale", False))
@@ -130,7 +132,9 @@ class Sounds:
         """Raises SampleError for a sound shorter than the model's windows, too."""
         try:
             found = self._processor(sample, sampling_rate=self._rate, return_tensors="np")
-        except (RuntimeError, ValueError, IndexError) as error:
+        except MemoryError:  # no fault of the sample's
+            raise
+        except Exception as error:  # a processor that is given what it cannot take raises anything
             raise _unreadable(error) from error
         name = "input_values" if "input_values" in found else "input_features"
         values: NDArray[np.float32] = np.asarray(found[name][0], dtype=np.float32)
@@ -143,5 +147,6 @@ class Sounds:
 
 
 def _unreadable(error: Exception) -> SampleError:
-    log.warning("a pretrained model cannot read a sample: %s", str(error)[:200])
-    return SampleError("file.undecodable", "its encoder cannot read it")
+    told = told_by(error)
+    log.warning("a pretrained model cannot read a sample: %s", told)
+    return SampleError("file.undecodable", f"its encoder cannot read it: {told}")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,8 @@ from core.data.pretrained import TOKENIZER, PretrainedFiles, encoder_error, no_c
 log = logging.getLogger(__name__)
 
 _DTYPE = torch.float32
+FAULTS = (RuntimeError, ValueError, IndexError, TypeError, KeyError, AttributeError, ArithmeticError)
+"""What the library raises for samples, or a processor, that a model does not go with."""
 _TOWERS = {"text": "text_model", "image": "vision_model", "video": "vision_model", "audio": "audio_model"}
 
 
@@ -38,6 +41,7 @@ class Frozen:
         self._pointer = pointer
         self._device = device
         self._files = files
+        self.trouble = ""
         self._model = load_tower(files, kind, pointer).to(device).eval()
         self._prepare: Any = tokenizer_of(files, how, pointer) if kind == "text" else processor_of(files, kind, pointer)
         if kind == "text" and self._first_token:
@@ -57,8 +61,11 @@ class Frozen:
         for sample in samples:
             try:
                 found.append(of_one[self._kind](sample))
-            except (RuntimeError, ValueError, IndexError) as error:
-                log.warning("a frozen encoder cannot read a sample: %s", str(error)[:200])
+            except (MemoryError, torch.OutOfMemoryError):  # no fault of the sample's
+                raise
+            except FAULTS as error:
+                self.trouble = told_by(error, self._files.folder)
+                log.warning("a frozen encoder cannot read a sample: %s", self.trouble)
                 found.append(None)
         width = next((len(vector) for vector in found if vector is not None), 1)
         return np.stack([np.full(width, np.nan, np.float32) if vector is None else vector for vector in found])
@@ -168,10 +175,12 @@ def load_tower(files: PretrainedFiles, kind: str, pointer: str, **options: Any) 
             **options,
         )
     except Exception as error:  # a config or weights that do not fit make the library raise anything
-        detail = (
-            f"the model cannot be loaded: {str(error).splitlines()[0][:200] if str(error) else type(error).__name__}"
-        )
+        detail = f"the model cannot be loaded: {told_by(error, files.folder)}"
         raise encoder_error("encoder.unusable", detail, "does it load with transformers.AutoModel?", pointer) from error
+    endless = [name for name, values in model.named_parameters() if not torch.isfinite(values).all()]
+    if endless:
+        detail = f"{len(endless)} tensors of the weights hold NaN or infinity ({sorted(endless)[0]}, ...)"
+        raise encoder_error("encoder.unusable", detail, "save the model again, from where it works", pointer)
     missing = [name for name in told["missing_keys"] if "pooler" not in name]
     if missing:
         detail = f"the weights lack {len(missing)} tensors that the model has ({sorted(missing)[0]}, ...)"
@@ -204,7 +213,7 @@ def tokenizer_of(files: PretrainedFiles, how: State, pointer: str) -> Any:
     try:
         tokenizer = Tokenizer.from_file(str(files.folder / TOKENIZER))
     except Exception as error:  # the library raises nothing more precise
-        detail = f"{TOKENIZER} cannot be read: {str(error)[:200]}"
+        detail = f"{TOKENIZER} cannot be read: {told_by(error, files.folder)}"
         raise encoder_error("encoder.unusable", detail, "save the tokenizer as a fast one", pointer) from error
     special = tokenizer.num_special_tokens_to_add(is_pair=False)
     # With less room than that the library would truncate nothing.
@@ -223,8 +232,18 @@ def processor_of(files: PretrainedFiles, kind: str, pointer: str) -> Any:
     try:
         return loader.from_pretrained(files.folder, local_files_only=True, trust_remote_code=False)
     except Exception as error:  # as above
-        detail = f"the processor cannot be loaded: {str(error).splitlines()[0][:200] if str(error) else ''}"
+        detail = f"the processor cannot be loaded: {told_by(error, files.folder)}"
         raise encoder_error("encoder.unusable", detail, "does it load with transformers?", pointer) from error
+
+
+def told_by(error: Exception, folder: Path | None = None) -> str:
+    """What a library says, on one line and not too long, without the worker's own path of the model."""
+    said = " ".join(str(error).split()) or type(error).__name__
+    if "ignore_mismatched_sizes" in said:  # the library prints what it means, and says this
+        return "weights have other shapes than its config.json says"
+    if folder is not None:
+        said = said.replace(str(folder), "the model's folder")
+    return said[:200]
 
 
 def _numpy(values: Tensor) -> Floats:

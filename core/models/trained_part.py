@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 
 
 class BlocksError(ValueError):
-    """The model has no such blocks."""
+    """The model has no such blocks, but so many."""
+
+    def __init__(self, there: int) -> None:
+        super().__init__(f"{there} blocks")
+        self.there = there
 
 
 def choose_trained(stem: PretrainedStem, last: int | None) -> tuple[str, ...]:
@@ -50,7 +54,7 @@ def blocks_of(tower: nn.Module) -> nn.ModuleList:
     of_layers = [module for module in outer if any(isinstance(part, nn.Linear) for part in module.modules())]
     candidates = of_layers or outer
     if not candidates:
-        raise BlocksError('the model has no list of blocks: use "all" or "none"')
+        raise BlocksError(0)
     return max(reversed(candidates), key=len)
 
 
@@ -58,7 +62,7 @@ def _from_block(stem: PretrainedStem, last: int) -> set[nn.Module]:
     """The modules of the last blocks, and those that are called after the first of them has been."""
     blocks = blocks_of(stem.tower)
     if last > len(blocks):
-        raise BlocksError(f'the model has {len(blocks)} blocks: "last_n:{last}" asks for more; use "all"')
+        raise BlocksError(len(blocks))
     first = blocks[len(blocks) - last]
     inside = {part for block in list(blocks)[len(blocks) - last :] for part in block.modules()}
     before: set[nn.Module] = set()

@@ -138,3 +138,9 @@ def test_options_of_frozen_encoders() -> None:
 def test_every_type_of_target() -> None:
     section = PAGE.split("\n## Targets\n")[1].split("\n## ")[0]
     assert [named(row[0]) for row in rows(section, "`type`")] == list(get_args(TargetType))
+
+
+def test_a_commit_in_an_example_is_a_placeholder() -> None:
+    """No page names one of a model on a hub: whoever copied it would train something else, or nothing."""
+    pages = [ROOT / "README.md", ROOT / "client" / "README.md", *(ROOT / "docs").glob("*.md")]
+    assert [page.name for page in pages if re.search(r"\b[0-9a-f]{40}\b", page.read_text())] == []

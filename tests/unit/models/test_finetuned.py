@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,16 +14,19 @@ import torch
 import transformers
 from torch import nn
 
+from core.data.blocks import BLOCKS_IN, TWO_TOWERS, blocks_said
 from core.data.dataset import PreparedData, prepare
 from core.data.feature_cache import FeatureCache
 from core.data.features import Featuriser
 from core.data.modalities.base import presence_of
 from core.data.pretrained import find_pretrained
+from core.data.validation import check
 from core.errors import DataError
 from core.models.classifier import MultimodalClassifier, build_model
 from core.models.finetuned import PretrainedStem
 from core.models.inputs import inputs_of, load_inputs
-from core.models.pretrained import load_frozen
+from core.models.pretrained import load_frozen, tower_of
+from core.models.trained_part import blocks_of
 from core.spec import JobSpec
 from core.spec.data import PretrainedEncoder
 from tests import tiny_models
@@ -131,11 +135,67 @@ def test_the_last_blocks_of_a_wav2vec_are_not_its_convolutions(roots: Roots) -> 
 
 
 def test_more_blocks_than_there_are(roots: Roots) -> None:
-    with pytest.raises(DataError, match=r"the model has 2 blocks") as caught:
-        opened(tuned_spec(trainable="last_n:3"), roots)
-    assert [(issue.code, issue.pointer) for issue in caught.value.issues] == [
-        ("encoder.unusable", "#/dataset/modalities/1/encoder/trainable")
+    """Told at submission, and by a worker before a sample is read."""
+    raw = tuned_spec(trainable="last_n:3")
+    spec = JobSpec.model_validate(raw)
+    with pytest.raises(DataError) as caught:
+        prepare(spec, roots, load_inputs=load_inputs)
+    for found in (check(spec.dataset, spec.holdout, roots), caught.value.issues):
+        errors = [(issue.code, issue.pointer, issue.hint) for issue in found if issue.severity == "error"]
+        assert sorted(errors) == [
+            ("encoder.blocks", f"#/dataset/modalities/{k}/encoder/trainable", MANY) for k in (0, 1)
+        ]
+    assert 'the model has 2 blocks, and trainable is "last_n:3"' in str(caught.value)
+
+
+MANY = 'set trainable to "last_n:2" at most, or to "all"'
+
+
+def test_more_blocks_than_the_worker_finds(roots: Roots, tmp_path: Path) -> None:
+    """Of a model whose config is not known to count them."""
+    shutil.copytree(roots["models"] / "bert", tmp_path / "bert")
+    config = tmp_path / "bert" / "config.json"
+    told = json.loads(config.read_text()) | {"model_type": "bert-generation"}
+    config.write_text(json.dumps(told))
+    raw = tuned_spec(("words", "face"), trainable="last_n:1")
+    raw["dataset"]["modalities"][0]["encoder"] = encoder("bert", "last_n:3")
+    raw["dataset"]["modalities"][1]["encoder"] = encoder("vit", "last_n:1")
+    shutil.copytree(roots["models"] / "vit", tmp_path / "vit")
+    with pytest.raises(DataError) as caught:
+        opened(raw, {**roots, "models": tmp_path})
+    assert [(issue.code, issue.pointer, issue.hint) for issue in caught.value.issues] == [
+        ("encoder.blocks", "#/dataset/modalities/0/encoder/trainable", MANY)
     ]
+
+
+@pytest.mark.parametrize("name", sorted(BLOCKS_IN))
+def test_the_config_counts_the_blocks_that_a_worker_finds(name: str) -> None:
+    """Of real models, without memory for their weights."""
+    config = transformers.AutoConfig.for_model(name)
+    with torch.device("meta"):
+        tower = tower_of(transformers.AutoModel.from_config(config), "text")
+    assert blocks_said(json.loads(config.to_json_string(use_diff=False)), "text") == len(blocks_of(tower))
+
+
+@pytest.mark.parametrize("name", TWO_TOWERS)
+@pytest.mark.parametrize("kind", ["text", "image"])
+def test_the_config_of_a_tower_counts_its_blocks(name: str, kind: str) -> None:
+    config = transformers.AutoConfig.for_model(name)
+    with torch.device("meta"):
+        tower = tower_of(transformers.AutoModel.from_config(config), kind)
+    assert blocks_said(json.loads(config.to_json_string(use_diff=False)), kind) == len(blocks_of(tower))
+
+
+def test_a_config_that_does_not_count_says_nothing() -> None:
+    for config in (
+        {"model_type": "git", "num_hidden_layers": 6},  # of one of its towers
+        {"model_type": "bert"},
+        {"model_type": "bert", "num_hidden_layers": "many"},
+        {"model_type": "bert", "num_hidden_layers": True},
+        {"model_type": "swin", "depths": []},
+        {"model_type": "clip", "text_config": None},
+    ):
+        assert blocks_said(config, "text") is None
 
 
 @pytest.mark.parametrize("trainable", ["last_n:1", "all"])

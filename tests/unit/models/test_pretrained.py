@@ -24,6 +24,7 @@ from core.data.modalities.base import State
 from core.data.pretrained import PretrainedFiles, find_pretrained
 from core.data.validation import check
 from core.errors import DataError
+from core.models.inputs import load_inputs
 from core.models.pretrained import computed_by, load_frozen
 from core.spec.data import PretrainedEncoder
 from tests import tiny_models
@@ -466,6 +467,89 @@ def test_models_that_are_not_loaded_are_told_at_submission(
     assert refused(roots, change) == [(code, "#/dataset/modalities/0/encoder/path")]
 
 
+@pytest.mark.parametrize(
+    ("kind", "changes", "told"),
+    [
+        ("image", {"size": {"height": 100_000, "width": 100_000}}, "encoder.malformed"),
+        ("image", {"size": 0}, "encoder.malformed"),
+        ("audio", {"sampling_rate": 0}, "encoder.malformed"),
+        ("audio", {"sampling_rate": "fast"}, "encoder.malformed"),
+        ("audio", {"sampling_rate": True}, "encoder.malformed"),
+    ],
+)
+def test_a_processor_that_cannot_be_used_is_told_at_submission(
+    roots: Roots, kind: str, changes: dict[str, Any], told: str
+) -> None:
+    """The first would take 30 GB a picture, the second nothing, and a rate of 0 ends the process."""
+    raw = media(roots)
+    place = next(k for k, modality in enumerate(raw["modalities"]) if modality["type"] == kind)
+    path = roots["models"] / raw["modalities"][place]["encoder"]["path"].removeprefix("models://")
+    config = path / "preprocessor_config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | changes))
+    spec = job(raw)
+    found = [issue for issue in check(spec.dataset, spec.holdout, roots) if issue.severity == "error"]
+    assert [(issue.code, issue.pointer) for issue in found] == [(told, f"#/dataset/modalities/{place}/encoder/path")]
+
+
+@pytest.mark.parametrize(("kind", "model"), [("image", "wav2vec"), ("audio", "vit")])
+def test_a_model_of_another_type_is_told_at_submission(roots: Roots, kind: str, model: str) -> None:
+    raw = media(roots)
+    place = next(k for k, modality in enumerate(raw["modalities"]) if modality["type"] == kind)
+    raw["modalities"][place]["encoder"]["path"] = f"models://{model}"
+    spec = job(raw)
+    found = [issue for issue in check(spec.dataset, spec.holdout, roots) if issue.severity == "error"]
+    assert [(issue.code, issue.pointer) for issue in found] == [
+        ("encoder.other_type", f"#/dataset/modalities/{place}/encoder/path")
+    ]
+    assert found[0].hint == ("name a model of sounds" if kind == "audio" else "name a model of images")
+
+
+@pytest.mark.parametrize("trainable", ["none", "all"])
+def test_a_model_that_reads_no_sample_is_at_fault_itself(roots: Roots, tmp_path: Path, trainable: str) -> None:
+    """Not 24 damaged files: its processor makes pictures of a size that it does not take, or makes none."""
+    raw = media(roots)
+    place = next(k for k, modality in enumerate(raw["modalities"]) if modality["type"] == "image")
+    raw["modalities"][place]["encoder"]["trainable"] = trainable
+    config = roots["models"] / "vit" / "preprocessor_config.json"
+    changes = {"size": {"height": 32, "width": 32}} if trainable == "none" else {"image_mean": [0.5] * 4}
+    config.write_text(json.dumps(json.loads(config.read_text()) | changes))
+    with pytest.raises(DataError) as caught:
+        prepare(job(raw), roots, featuriser=featuriser(tmp_path), load_inputs=load_inputs)
+    (issue,) = (issue for issue in caught.value.issues if issue.severity == "error")
+    assert (issue.code, issue.pointer) == ("encoder.unusable", f"#/dataset/modalities/{place}/encoder/path")
+    assert issue.detail.startswith("the model can read none of 24 samples; of the last one: ")
+
+
+def test_memory_that_runs_out_is_no_samples_fault(roots: Roots, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sample that is told to be bad may be dropped, and the data set would depend on who else uses the device."""
+    spec = PretrainedEncoder(type="transformers", path="models://bert")
+    model = load_frozen(CPU)(find_pretrained(spec, "text", roots), {"kind": "text"}, "#")
+
+    def full(*_: Any, **__: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(transformers.BertModel, "forward", full)
+    with pytest.raises(torch.OutOfMemoryError):
+        model.features(["good"])
+
+
+def test_what_the_library_says_is_told_without_the_workers_paths(roots: Roots, tmp_path: Path) -> None:
+    config = roots["models"] / "vit" / "preprocessor_config.json"
+    config.write_text(json.dumps({"image_processor_type": "NoSuchProcessor"}))
+    with pytest.raises(DataError) as caught:
+        prepare(job(media(roots)), roots, featuriser=featuriser(tmp_path))
+    told = [issue.detail for issue in caught.value.issues if issue.code == "encoder.unusable"]
+    assert [text.startswith("the processor cannot be loaded: Unrecognized image processor") for text in told] == [True]
+    assert str(roots["models"]) not in told[0]
+
+
+def not_finite(folder: Path) -> None:
+    weights = load_file(folder / "model.safetensors")
+    name = sorted(weights)[0]
+    weights[name] = torch.full_like(weights[name], float("nan"))
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+
+
 def test_clips_of_another_length_than_the_models(roots: Roots, tmp_path: Path) -> None:
     (roots["data"] / "v.csv").write_text("clip,x,label\n" + "".join(f"{k}.mp4,{k},{'ab'[k % 2]}\n" for k in range(8)))
     for k in range(8):
@@ -507,8 +591,9 @@ def test_a_link_that_leads_out_of_the_root(roots: Roots, tmp_path: Path) -> None
         edited(hidden_size=24),
         lambda folder: save_file({"x": torch.zeros(2)}, folder / "model.safetensors", metadata={"format": "pt"}),
         lambda folder: (folder / "tokenizer.json").write_text("{}"),
+        not_finite,
     ],
-    ids=["unknown type", "other size", "other tensors", "no tokenizer"],
+    ids=["unknown type", "other size", "other tensors", "no tokenizer", "weights that are NaN"],
 )
 def test_what_only_loading_shows_is_told_in_the_worker(roots: Roots, change: Callable[[Path], object]) -> None:
     spec = job(texts(roots))

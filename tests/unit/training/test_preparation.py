@@ -5,9 +5,17 @@ from __future__ import annotations
 import json
 import threading
 from pathlib import Path
+from typing import Any
 
+import pytest
+
+from core.data.dataset import prepare
 from core.data.feature_cache import FeatureCache
+from core.data.feature_pass import Telling
+from core.models.inputs import load_inputs
+from core.spec import JobSpec
 from core.training.progress import PreparationMeter
+from tests.tuned import tuned_spec, write_tuned
 from worker.rundir import RunDirectory
 from worker.watchdog import Watchdog
 
@@ -70,3 +78,53 @@ def test_who_waits_for_a_lock_is_called_until_it_is_free(tmp_path: Path) -> None
     with cache.computing("key", waiting):
         assert calls >= 3
     thread.join()
+
+
+def with_heights(names: tuple[str, ...]) -> dict[str, Any]:
+    """A job whose other modality has no model."""
+    raw = tuned_spec(names)
+    heights = {"name": "meta", "type": "tabular", "columns": [{"name": "height", "type": "number"}]}
+    raw["dataset"]["modalities"].append(heights)
+    return raw
+
+
+@pytest.mark.parametrize("name", ["words", "face", "voice"])
+def test_each_input_of_a_trained_model_is_told(tmp_path: Path, name: str) -> None:
+    """Also of samples that are bad: they may have taken as long as others."""
+    roots = write_tuned(tmp_path)
+    (tmp_path / "clips" / "5.png").write_bytes(b"no picture")
+    (tmp_path / "clips" / "5.wav").write_bytes(b"no sound")
+    raw = with_heights((name,))
+    raw["dataset"]["on_bad_sample"] = {"action": "drop", "max_fraction": 0.5}
+    doing: list[str] = []
+    lines: list[str] = []
+    telling = Telling(line=lines.append, doing=doing.append)
+    prepare(JobSpec.model_validate(raw), roots, load_inputs=load_inputs, telling=telling)
+    expected = [f"inputs of '{name}': {done} of 36" for done in range(1, 37)]
+    assert doing == [f"inputs of '{name}': the model's files are looked at", *expected]
+    assert lines == expected[-1:]
+
+
+def test_preparing_the_inputs_of_trained_models_keeps_the_watchdog_quiet(tmp_path: Path) -> None:
+    """Each sample takes 90 of 100 seconds."""
+    roots = write_tuned(tmp_path)
+    moment, stalled = 1000.0, []
+    run = tmp_path / "run"
+    run.mkdir()
+    meter = PreparationMeter(run, epochs=7, clock=lambda: moment)
+    dog = Watchdog(RunDirectory(run), 100.0, clock=lambda: moment)
+
+    def doing(text: str) -> None:
+        nonlocal moment
+        for _ in range(9):
+            moment += 10.0
+            stalled.append(dog.is_stalled())
+        meter(text)
+
+    telling = Telling(doing=doing)
+    prepare(JobSpec.model_validate(with_heights(("words",))), roots, load_inputs=load_inputs, telling=telling)
+    assert len(stalled) == 9 * 37
+    assert not any(stalled)
+    progress = RunDirectory(run).progress()
+    assert progress is not None
+    assert (progress.phase, progress.detail) == ("encoding", "inputs of 'words': 36 of 36")
