@@ -90,7 +90,9 @@ def test_what_no_field_stands_for_is_in_the_summary(api: LiveApi, page: Page) ->
     expect(at(page, "blending/strategy")).to_have_attribute("aria-invalid", "true")
     page.get_by_role("link", name="training.epoch").click()
     expect(at(page, "training")).to_be_focused()
-    page.get_by_role("button", name="Remove it").click()
+    page.get_by_role("button", name="Call it “epochs”").click()
+    expect(at(page, "training/epochs")).to_have_value("3")
+    expect(told.get_by_role("button", name="Remove it")).to_have_count(0)
     page.locator('[id="spec/blending/strategy?said"]').get_by_role("button", name="Use “online”").click()
     expect(page.get_by_text("Ready to submit")).to_be_visible()
 
@@ -194,6 +196,23 @@ def test_values_of_every_shape(api: LiveApi, page: Page) -> None:
     }
     at(page, "dataset/split/group_by/0").press("Enter")
     expect(at(page, "dataset/split/group_by/1")).to_be_focused()
+
+
+def test_no_json_breaks_the_form(api: LiveApi, page: Page) -> None:
+    begin(page, api, toy_spec())
+    open_all(page)
+    page.get_by_role("button", name="Edit as JSON").click()
+    modality = toy_spec()["dataset"]["modalities"][0]
+    for odd in (None, 5, "x", "toString", [], {}, [None], {"type": 5}, {"type": "__proto__"}, {"a": {"b": []}}):
+        dataset = toy_spec()["dataset"]
+        for spec in (
+            *({key: odd} for key in ("dataset", "blending", "training", "metadata", "holdout", "name", "odd")),
+            *({"dataset": dataset | {key: odd}} for key in ("source", "target", "modalities", "split")),
+            *({"dataset": dataset | {"modalities": [modality | {key: odd}]}} for key in ("name", "columns", "encoder")),
+            {"dataset": dataset | {"modalities": [odd]}},
+        ):
+            page.get_by_label("Job spec as JSON").fill(json.dumps(spec))
+            assert page.get_by_text("This page broke").count() == 0, spec
 
 
 def test_modalities_change_places(api: LiveApi, page: Page) -> None:

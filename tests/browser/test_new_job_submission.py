@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -133,6 +134,25 @@ def test_copied_commands_make_the_same_job(api: LiveApi, page: Page, tmp_path: P
         assert job["metadata"] == {"'$(touch pwned)'": HOSTILE}
         assert job["spec"] == made[0]["spec"]
     assert list(folder.iterdir()) == []
+
+
+def test_a_plain_network_has_no_clipboard_and_no_uuid_and_both_work(api: LiveApi, page: Page) -> None:
+    # What browsers take from a page whose origin is not secure: http, and not this machine.
+    page.add_init_script(
+        "for (const [of, name] of [[navigator, 'clipboard'], [crypto, 'randomUUID']]) "
+        "Object.defineProperty(of, name, { value: undefined });"
+    )
+    begin(page, api, toy_spec())
+    button = page.get_by_role("group", name="Copy as").get_by_role("button").last
+    button.click()
+    expect(button).to_have_text("Copied")
+    expect(button).to_be_focused()
+    page.get_by_role("button", name="Edit as JSON").click()
+    page.get_by_label("Job spec as JSON").fill("")
+    page.get_by_label("Job spec as JSON").press("ControlOrMeta+V")
+    assert json.loads(page.get_by_label("Job spec as JSON").input_value()) == toy_spec()
+    page.get_by_role("button", name="Submit the job").click()
+    page.wait_for_url("**/jobs/job_*")
 
 
 def test_strategies_are_compared(api: LiveApi, page: Page) -> None:

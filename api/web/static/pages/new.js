@@ -8,10 +8,10 @@ import { Compare, experimentOf } from "./new/compare.js";
 import { DataSections, useRegistered } from "./new/data.js";
 import { beginning, dropDraft, empty, keepDraft } from "./new/draft.js";
 import { Field } from "./new/fields.js";
-import { useForm, useValidation } from "./new/form.js";
+import { putAt, useForm, useValidation } from "./new/form.js";
 import { JsonView } from "./new/jsonview.js";
 import { PLACED, SECTIONS } from "./new/layout.js";
-import { focusOn } from "./new/paths.js";
+import { valueAt } from "./new/paths.js";
 import { Schema, having, isObject, same } from "./new/schema.js";
 import { Verdict } from "./new/verdict.js";
 
@@ -89,11 +89,14 @@ function Editor({ schema, start, origin }) {
     } catch (problem) {
       setBusy(false);
       validation.tell(problem);
-      const first = problem.errors?.[0];
-      if (first) setTimeout(() => document.querySelector(".verdict a")?.focus(), 0);
+      if (problem.errors?.length) setTimeout(() => document.querySelector(".verdict a")?.focus(), 0);
     }
   }, [busy, path, body, draft, compare]);
 
+  const rename = (at, name) => {
+    const rest = putAt(draft, at, undefined);
+    setDraft(name === null ? rest : putAt(rest, [...at.slice(0, -1), name], valueAt(draft, at)));
+  };
   const startOver = () => {
     dropDraft();
     setNote(null);
@@ -120,7 +123,7 @@ function Editor({ schema, start, origin }) {
         <${Compare} form=${form} value=${compare} onChange=${setCompare} modalities=${modalities} />
       </div>
       <aside class="beside card stack" aria-label="Check and submit">
-        <${Verdict} form=${form} validation=${validation} onRemove=${(at) => form.put(at, undefined)} />
+        <${Verdict} form=${form} validation=${validation} onRename=${rename} />
         <div class="row"><button type="submit" class="primary" disabled=${busy}>${busy ? "Submitting…" : compare ? "Submit the experiment" : "Submit the job"}</button>
           <button type="button" class="quiet" onClick=${startOver}>Start over</button></div>
         <${JsonView} draft=${draft} spec=${spec} submission=${{ origin: location.origin, path, body }} change=${setDraft} />

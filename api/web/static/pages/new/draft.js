@@ -1,5 +1,6 @@
 /** Where a form begins: the draft of this tab, a job's spec, a registered data set; and the draft's keeping. */
 import { get } from "../../lib/api.js";
+import { isObject } from "./schema.js";
 
 const KEY = "gblend.new";
 
@@ -10,7 +11,7 @@ const EMPTY = { dataset: { source: { type: "manifest" }, target: {}, modalities:
 export function keptDraft() {
   try {
     const kept = JSON.parse(sessionStorage.getItem(KEY) ?? "null");
-    return typeof kept?.spec === "object" ? kept : null;
+    return isObject(kept?.spec) ? kept : null;
   } catch {
     return null;
   }

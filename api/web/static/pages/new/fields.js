@@ -5,7 +5,7 @@ import { Inline, joined } from "../../parts/prose.js";
 import { Choice, Group, Switch, Tagged } from "./groups.js";
 import { labelOf, suggestionsFor } from "./layout.js";
 import { List, Names, Tuple } from "./lists.js";
-import { idOf } from "./paths.js";
+import { idOf, wantedBy } from "./paths.js";
 import { isObject } from "./schema.js";
 
 const LONG = 170;
@@ -44,13 +44,13 @@ function fits(kind, value) {
 /** The attributes that tie a control to its help and to what was said of it. */
 export function described(form, path, shape) {
   const id = idOf(path);
-  const about = [helpOf(shape) && `${id}?help`, form.issuesAt(path).length > 0 && `${id}?said`].filter(Boolean);
+  const about = [helpOf(shape) && `${id}?help`, saidOf(form, path).length > 0 && `${id}?said`].filter(Boolean);
   return { id, "aria-describedby": about.join(" ") || undefined, "aria-invalid": form.isWrong(path) ? "true" : undefined };
 }
 
 /** The frame of a control: its name above, help and what was said below. */
-export function Framed({ form, path, shape, label, required, forId, children }) {
-  const isMissing = required && form.isNeeded(path);
+export function Framed({ form, path, shape, label, forId, children }) {
+  const isMissing = form.isNeeded(path);
   return html`<div class="field">
     <label for=${forId ?? idOf(path)}>${label}${isMissing && html` <span class="needed">needed</span>`}</label>
     ${children}
@@ -71,17 +71,20 @@ function Help({ id, text }) {
   return html`<div class="help"><span id=${id}><${Inline} text=${text.slice(0, end)} /></span>${" "}<details><summary>more</summary><${Inline} text=${text.slice(end + 1)} /></details></div>`;
 }
 
+/** What is said at a field. That it is empty yet, its label says. */
+const saidOf = (form, path) => form.issuesAt(path).filter((issue) => issue.level !== "needed" || issue.code !== "spec.missing_field");
+
 function Said({ form, path, id, shape }) {
-  const issues = form.issuesAt(path);
+  const issues = saidOf(form, path);
   if (issues.length === 0) return null;
   const help = helpOf(shape);
   return html`<ul class="said" id=${id}>${issues.map((issue) => {
-    const wanted = /^did you mean (['"])([^\\]*)\1\?/.exec(issue.hint ?? "")?.[2];
+    const wanted = wantedBy(issue);
     return html`<li class=${issue.level}>
       ${issue.level !== "needed" && html`<strong>${issue.level === "warning" ? "Note: " : "Wrong: "}</strong>`}${issue.detail}
       ${issue.hint && !help.startsWith(joined(issue.hint)) && html` <span class="hint">(${issue.hint})</span>`}
       ${issue.examples?.length > 0 && html` <span class="hint">For example: ${issue.examples.join(", ")}.</span>`}
-      ${wanted !== undefined && html` <button type="button" class="quiet" onClick=${() => form.put(path, wanted)}>Use “${wanted}”</button>`}
+      ${wanted !== null && html` <button type="button" class="quiet" onClick=${() => form.put(path, wanted)}>Use “${wanted}”</button>`}
     </li>`;
   })}</ul>`;
 }

@@ -17,7 +17,8 @@ export function Modalities({ form, path, raw, value, onChange }) {
   while (keys.current.length < items.length) keys.current.push((last.current += 1));
   keys.current.length = items.length;
 
-  const nameOf = (index) => items[index]?.name || `modality ${index + 1}`;
+  // Only a text may stand in markup: what came from the JSON view may be anything.
+  const nameOf = (index) => (typeof items[index]?.name === "string" && items[index].name) || `modality ${index + 1}`;
   const add = () => {
     onChange([...items, { type }]);
     setTold(`Added a modality of the type ${type}.`);

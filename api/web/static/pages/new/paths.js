@@ -29,6 +29,9 @@ export function valueAt(value, path) {
   return path.reduce((found, part) => (typeof found === "object" && found !== null && Object.hasOwn(found, part) ? found[part] : undefined), value);
 }
 
+/** The name that an issue's hint proposes; `null` where it proposes none. */
+export const wantedBy = (issue) => /^did you mean (['"])([^\\]*)\1\?/.exec(issue.hint ?? "")?.[2] ?? null;
+
 /** Whether there is a field of exactly this path on the page. */
 export const isShown = (path) => document.getElementById(idOf(path)) !== null;
 
