@@ -26,10 +26,12 @@ if TYPE_CHECKING:
 # imported inside the functions; `warm_up` does it early, off the request path.
 
 
-def find_issues(spec: JobSpec, roots: Mapping[str, Path], *, at: str = "#") -> tuple[Issue, ...]:
+def find_issues(
+    spec: JobSpec, roots: Mapping[str, Path], *, at: str = "#", allow_hub: Sequence[str] = ()
+) -> tuple[Issue, ...]:
     """Errors and warnings that headers and a bounded look at the files show; never raises for bad data.
 
-    `at` points to the job spec within the request's body.
+    `at` points to the job spec within the request's body. `allow_hub`: models of a hub that may be named.
     """
     from core.data.validation import check
 
@@ -43,15 +45,16 @@ def find_issues(spec: JobSpec, roots: Mapping[str, Path], *, at: str = "#") -> t
             holdout_pointer=f"{at}/holdout",
             class_weights=spec.training.loss.class_weights,
             weights_pointer=f"{at}/training/loss/class_weights",
+            allow_hub=allow_hub,
         )
     )
 
 
-def inspect_data(registration: DatasetRegistration, roots: Mapping[str, Path]) -> Inspection:
+def inspect_data(registration: DatasetRegistration, roots: Mapping[str, Path], allow_hub: Sequence[str]) -> Inspection:
     """A close look at a data set, bounded in time; never raises for bad data."""
     from core.data.inspection import inspect
 
-    return inspect(registration.dataset, registration.holdout, roots, seed=registration.seed)
+    return inspect(registration.dataset, registration.holdout, roots, seed=registration.seed, allow_hub=allow_hub)
 
 
 def infer_data(uri: str, roots: Mapping[str, Path], *, target: str | None) -> Inferred:
@@ -65,7 +68,11 @@ def infer_data(uri: str, roots: Mapping[str, Path], *, target: str | None) -> In
 
 
 def find_experiment_issues(
-    spec: ExperimentSpec, roots: Mapping[str, Path], *, served: Mapping[str, Sequence[int]]
+    spec: ExperimentSpec,
+    roots: Mapping[str, Path],
+    *,
+    served: Mapping[str, Sequence[int]],
+    allow_hub: Sequence[str] = (),
 ) -> tuple[Issue, ...]:
     """What is wrong with the strategies' changes, what is wrong or odd with the data, and queues that nobody serves.
 
@@ -78,7 +85,7 @@ def find_experiment_issues(
         for issue in _strategy_issues(place, strategy, job)
     ]
     job = spec.job.model_copy(update={"seed": spec.seeds[0]})
-    issues = (*refused, *find_issues(job, roots, at="#/job"))
+    issues = (*refused, *find_issues(job, roots, at="#/job", allow_hub=allow_hub))
     if any(issue.severity == "error" for issue in issues):  # it will not wait for a worker
         return issues
     return (*issues, *find_queue_issues(job, served, at="#/job"))

@@ -24,6 +24,7 @@ import torch
 from core.data.dataset import prepare
 from core.data.feature_cache import FeatureCache
 from core.data.features import Featuriser
+from core.data.modalities.base import State
 from core.data.pretrained import PretrainedFiles
 from core.models.pretrained import load_frozen
 from core.spec import JobSpec
@@ -79,9 +80,9 @@ def _prepare(spec: JobSpec, folder: Path, kept: Path, passes: list[float]) -> An
     """Prepared data; the seconds that the model itself took, its loading included, are added to `passes`."""
     load = load_frozen(CPU)
 
-    def timed(files: PretrainedFiles, kind: str, pointer: str) -> Any:
+    def timed(files: PretrainedFiles, how: State, pointer: str) -> Any:
         began = time.perf_counter()
-        model = load(files, kind, pointer)
+        model = load(files, how, pointer)
         passes.append(time.perf_counter() - began)
 
         class Model:

@@ -94,6 +94,20 @@ class RootSettings(_Area):
     """What the copies may take: the least recently used ones, if not in use, go first, at each sweep."""
 
 
+HubPattern = Annotated[str, Field(pattern=r"^(\*|[A-Za-z0-9_.\-]+/([A-Za-z0-9_.\-]+|\*))$")]
+
+
+def _split_any(value: Any) -> Any:
+    """An empty text is an empty list."""
+    return [] if value == "" else _split(value)
+
+
+def _endpoint(value: str) -> str:
+    if re.fullmatch(r"https?://[A-Za-z0-9.\-]+(:[0-9]{1,5})?(/[A-Za-z0-9._~\-]+)*/?", value) is None:
+        raise ValueError("use https://host or https://host/path: no user, no query")
+    return value.rstrip("/")
+
+
 class FeatureSettings(_Area):
     """What frozen encoders have computed, kept for further jobs of the same machine."""
 
@@ -101,6 +115,12 @@ class FeatureSettings(_Area):
     """Where features lie; left out: `features/` in the state folder."""
     max_bytes: Annotated[int, Field(ge=0)] = 20 * 2**30
     """How much of them is kept; what was used longest ago goes first."""
+    allow_hub: Annotated[tuple[HubPattern, ...], NoDecode, BeforeValidator(_split_any)] = ()
+    """Models of a hub that jobs may name, separated by commas: `owner/name`, `owner/*` or `*`; left out: none."""
+    hub_endpoint: Annotated[str, AfterValidator(_endpoint)] | None = None
+    """URL of the hub, such as a company's mirror; left out: what the library `huggingface_hub` takes by itself."""
+    hub_bytes: Annotated[int, Field(ge=1)] = 50 * 2**30
+    """What downloaded models may take, below the folder of features; the least recently used ones go first."""
 
 
 class DataSettings(_Area):
@@ -141,8 +161,8 @@ class EngineSettings(_Area):
     cancel_grace_seconds: Annotated[float, Field(gt=0)] = 15.0
     """Between SIGTERM and SIGKILL of a training child."""
     checkpoint_seconds: Annotated[float, Field(ge=0)] = 60.0
-    """A training writes a checkpoint after so much work within an epoch, besides those at the end of each; 0: after
-    every batch."""
+    """A training writes a checkpoint after so much work within an epoch, besides those at the end of each, and saves
+    what a frozen encoder has computed as often; 0: after every batch."""
     stall_seconds: Annotated[float, Field(ge=0)] = 1800.0
     """A training that shows no progress for so long is killed and goes on from its last checkpoint; 0: never."""
     log_bytes_per_job: Annotated[int, Field(ge=0)] = 8_388_608

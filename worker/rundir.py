@@ -24,6 +24,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from core.data.hub_access import HubAccess
 from core.errors import ArtifactError
 from core.events import ArtifactWritten, EstimateCompleted, Progress
 from core.jobs.lease import Lease
@@ -58,6 +59,7 @@ class RunDirectory:
         fetched: Sequence[Path] = (),
         checkpoint_seconds: float | None = None,
         features: tuple[Path, int] | None = None,
+        hub: HubAccess | None = None,
         loading: DataSettings | None = None,
         address: str = "127.0.0.1",
         patience: float = 300.0,
@@ -66,7 +68,8 @@ class RunDirectory:
 
         `fetched`: folders like run directories with checkpoints of other machines. `checkpoint_seconds`: the most work
         between two checkpoints, and `loading`: how data are loaded, if not what the training finds right. `features`:
-        where those of frozen encoders are kept, and how many bytes of them. `address`: of this machine, for the others
+        where those of frozen encoders are kept, and how many bytes of them; `hub`: which models may be fetched.
+        `address`: of this machine, for the others
         of the job; `patience`: for how many seconds they are waited for.
         """
         job = runs / lease.job_id
@@ -81,6 +84,7 @@ class RunDirectory:
             "roots": {name: str(root.absolute()) for name, root in roots.items()},
             "resume_from": [str(path.absolute()) for path in (*earlier, *fetched, *retried)],
             **({} if features is None else {"features": str(features[0].absolute()), "features_bytes": features[1]}),
+            **({} if hub is None else {"hub": hub.to_json()}),
             **({} if checkpoint_seconds is None else {"checkpoint_seconds": checkpoint_seconds}),
             **({} if loading is None else {"loading": loading.model_dump(exclude_none=True)}),
         }

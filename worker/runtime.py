@@ -10,6 +10,7 @@ import structlog
 from sqlalchemy.exc import DBAPIError
 
 from core.artifacts import ArtifactStore
+from core.data.hub_access import HubAccess
 from core.data.remote.mirror import Mirror
 from core.errors import GblendError
 from core.gpus import visible_gpus
@@ -80,6 +81,12 @@ class WorkerRuntime:
             command=command,
             address=settings.worker.address,
             features=(settings.features_folder, settings.features.max_bytes),
+            hub=HubAccess(
+                allowed=settings.features.allow_hub,
+                folder=settings.features_folder / "hub",
+                most_bytes=settings.features.hub_bytes,
+                endpoint=settings.features.hub_endpoint,
+            ),
             data=settings.data,
         )
 

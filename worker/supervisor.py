@@ -15,6 +15,7 @@ import structlog
 from sqlalchemy.exc import DBAPIError
 
 from core.artifacts import ArtifactStore
+from core.data.hub_access import HubAccess
 from core.data.uris import is_remote
 from core.errors import ArtifactError, LeaseLostError
 from core.jobs.broker import WakeUp
@@ -58,10 +59,12 @@ class Supervisor:
         command: Sequence[str] = TRAINING,
         address: str | None = None,
         features: tuple[Path, int] | None = None,
+        hub: HubAccess | None = None,
         data: DataSettings | None = None,
     ) -> None:
         """`address`: by which other workers reach this machine; left out: its host name. `features`: where those of
-        frozen encoders are kept, and how many bytes of them; left out: in each run's own folder."""
+        frozen encoders are kept, and how many bytes of them; left out: in each run's own folder. `hub`: which models
+        of a hub trainings may fetch; left out: none."""
         self._units = units
         self._artifacts = artifacts
         self._runs = runs
@@ -74,6 +77,7 @@ class Supervisor:
         self._command = command
         self._address = address or socket.gethostname()
         self._features = features
+        self._hub = hub
         self._data = data or DataSettings()
         self._shutting_down = threading.Event()
         self._handed_back: queue.SimpleQueue[str] = queue.SimpleQueue()
@@ -177,6 +181,7 @@ class Supervisor:
                 fetched=fetched,
                 checkpoint_seconds=self._engine.checkpoint_seconds,
                 features=self._features,
+                hub=self._hub,
                 loading=self._data,
                 address=self._address,
                 patience=self._engine.nodes_wait_seconds,

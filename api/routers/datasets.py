@@ -41,7 +41,7 @@ Registration = Annotated[DatasetRegistration, Body(openapi_examples=DATASETS)]
 def validate_dataset(request: Request, registration: Registration, services: ServicesDep) -> Response:
     """Everything that is wrong or odd with a data set, all in one answer, and what it holds: rows and classes per part,
     lengths, sizes, rates, missing values, the same contents in two parts. Nothing is created; no sample is decoded."""
-    found = inspect_data(registration, services.settings.data_roots)
+    found = inspect_data(registration, services.settings.data_roots, services.settings.features.allow_hub)
     errors, warnings = ProblemError.by_severity(found.issues)
     return answer(
         request,
@@ -111,7 +111,7 @@ def register_dataset(
         earlier = services.datasets.replay(idempotency_key, project=project, registration=registration)
         if earlier is not None:
             return _registered(request, earlier, replayed=True)
-    found = inspect_data(registration, services.settings.data_roots)
+    found = inspect_data(registration, services.settings.data_roots, services.settings.features.allow_hub)
     # What could not be looked at now (an object store that is slow) cannot be registered: it would have no fingerprint.
     unseen = [replace(issue, severity="error") for issue in found.issues if found.statistics is None]
     refuse_errors(unseen or found.issues, "data set and its files")

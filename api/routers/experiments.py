@@ -65,7 +65,12 @@ def create_experiment(
         earlier = services.experiments.replay(idempotency_key, project=project, body_digest=digest(spec))
         if earlier is not None:
             return _created(request, earlier, replayed=True)
-    issues = find_experiment_issues(spec, services.settings.data_roots, served=services.workers.served_queues())
+    issues = find_experiment_issues(
+        spec,
+        services.settings.data_roots,
+        served=services.workers.served_queues(),
+        allow_hub=services.settings.features.allow_hub,
+    )
     if validate_only:
         errors, warnings = ProblemError.by_severity(issues)
         validation = ExperimentValidationOut(

@@ -116,7 +116,7 @@ def cancel_job(request: Request, job_id: JobIdDep, services: ServicesDep, projec
 
 
 def _issues(spec: JobSpec, services: Services) -> tuple[Issue, ...]:
-    issues = find_issues(spec, services.settings.data_roots)
+    issues = find_issues(spec, services.settings.data_roots, allow_hub=services.settings.features.allow_hub)
     if any(issue.severity == "error" for issue in issues):  # it will not wait for a worker
         return issues
     return (*issues, *find_queue_issues(spec, services.workers.served_queues()))

@@ -29,6 +29,8 @@ class ProgressOut(WireModel):
     epoch: int
     step: int
     totals: ProgressTotals
+    detail: str | None
+    """What is being done where no step is counted: `features of 'rgb': 1,200 of 5,000`."""
 
     @classmethod
     def of(cls, raw: dict[str, Any]) -> ProgressOut:
@@ -40,6 +42,7 @@ class ProgressOut(WireModel):
             epoch=raw["epoch"],
             step=raw["step"],
             totals=ProgressTotals(epochs=raw["epochs"], steps=raw["steps"]),
+            detail=raw.get("detail"),
         )
 
 
@@ -92,6 +95,7 @@ class JobOut(WireModel):
                         "epoch": 12,
                         "step": 240,
                         "totals": {"epochs": 20, "steps": 580},
+                        "detail": None,
                     },
                     "queue_position": None,
                     "priority": 0,

@@ -43,6 +43,8 @@ class Progress(_Object):
     epoch: int | None = None
     step: int | None = None
     totals: ProgressTotals = field(default_factory=ProgressTotals)
+    detail: str | None = None
+    """What is being done where no step is counted: `features of 'rgb': 1,200 of 5,000`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

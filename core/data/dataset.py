@@ -18,15 +18,17 @@ from core.data.absence import absence_issues
 from core.data.assessment import assess
 from core.data.blobs import Blob
 from core.data.decoding.pool import DecoderPool
+from core.data.feature_pass import Telling
 from core.data.features import Featuriser, fit_features
 from core.data.fingerprint import dataset_fingerprint
 from core.data.loading import Loading
 from core.data.media import forbidden_issue, locate_files
 from core.data.modalities import ModalityInfo, State, fit_modality, info_of, read_modality
 from core.data.modalities.base import Reading, presence_of
+from core.data.modalities.prepared import fit_prepared
 from core.data.modalities.space import Space
 from core.data.modalities.tabular import constant_columns
-from core.data.pretrained import find_pretrained, pretrained_of
+from core.data.pretrained import check_frames, find_pretrained, names_model, pretrained_of
 from core.data.problems import UNAVAILABLE, RowProblem, is_passing
 from core.data.quantity import TargetScale
 from core.data.remote import RemoteBlob, fetching_ahead
@@ -36,6 +38,7 @@ from core.data.store import Store
 from core.data.survey import Survey, judge, take_survey
 from core.data.table import Mask, Rows
 from core.data.targets import Labels, LabelSets, Quantity, Targets, weight_issues
+from core.data.tuning import LoadInputs, Tuned, read_inputs, tuned
 from core.errors import DataError, Issue, SpecError
 from core.spec.data import MediaModality, Modality, TabularModality, TargetType
 from core.spec.job import JobSpec
@@ -88,6 +91,8 @@ class PreparedData:
     """JSON: the fitted state of each modality, for `core.data.modalities.decode_sample`."""
     source_rows: Rows
     """`[N]`: each row's number in the source, from 0."""
+    tuned: Mapping[str, Tuned] = field(default_factory=dict)
+    """The pretrained models that are trained, by modality, as they are before that."""
     _stores: Mapping[str, Store] = field(repr=False)
     _targets: Targets = field(repr=False)
 
@@ -126,14 +131,24 @@ class _Means:
     pool: DecoderPool
     space: Space
     featuriser: Featuriser | None
+    load_inputs: LoadInputs | None
     store_seconds: float
+    telling: Telling
+    tuned: dict[str, Tuned] = field(default_factory=dict)
+    """Is filled while reading."""
 
 
 def prepare(
-    spec: JobSpec, roots: Mapping[str, Path], loading: Loading | None = None, featuriser: Featuriser | None = None
+    spec: JobSpec,
+    roots: Mapping[str, Path],
+    loading: Loading | None = None,
+    featuriser: Featuriser | None = None,
+    load_inputs: LoadInputs | None = None,
+    telling: Telling | None = None,
 ) -> PreparedData:
     """Decode, split and fit. `roots` maps a URI scheme to its folder; `loading` says by what means, and changes no
-    result; left out, all happens in this process. Modalities with frozen encoders need a `featuriser`.
+    result; left out, all happens in this process. Modalities with frozen encoders need a `featuriser`, those whose
+    pretrained models are trained `load_inputs`; how far these are is told to `telling` (a featuriser has its own).
 
     Raises DataError with every issue found: those of `core.data.validation`, and what only contents show (files that
     cannot be decoded, NaN, shapes); where an object store is away, with that alone (`core.data.problems.is_passing`).
@@ -153,7 +168,8 @@ def prepare(
     if survey.table is None or survey.source is None:
         raise _failure(issues)
     with DecoderPool(loading.processes, loading.file_seconds) as pool:
-        means = _Means(pool, Space(loading.scratch, loading.memory_bytes), featuriser, loading.store_seconds)
+        space = Space(loading.scratch, loading.memory_bytes)
+        means = _Means(pool, space, featuriser, load_inputs, loading.store_seconds, telling or Telling())
         readings = _read_all(survey, spec, roots, means)
     found, keep = judge(survey, dataset.on_bad_sample, _POINTER)
     issues += found
@@ -199,11 +215,16 @@ def prepare(
                 if reading.digests
             },
             split={part: rows[indices] for part, indices in split.as_dict().items()},
-            frozen={name: reading.frozen["digest"] for name, reading in readings.items() if reading.frozen},
+            frozen={
+                name: how["digest"]
+                for name, reading in readings.items()
+                if (how := reading.frozen or reading.prepared) is not None
+            },
         ),
         warnings=tuple(issues),
         preprocessing=states,
         source_rows=rows,
+        tuned=means.tuned,
         _stores=stores,
         _targets=assessment.labels,
     )
@@ -249,12 +270,23 @@ def _read_one(modality: Modality, where: str, survey: Survey, roots: Mapping[str
     with fetching_ahead(blobs) as at_hand:
         if encoder is None:
             reading = read_modality(modality, survey.table, at_hand, pool, means.space)
-        elif means.featuriser is None:
-            raise ValueError(f"the modality {modality.name!r} has a frozen encoder: prepare() needs a featuriser")
         else:
-            pointer = f"{where.rpartition('/')[0]}/encoder/path"
-            files = find_pretrained(encoder, modality.type, roots, pointer)
-            reading = means.featuriser.read(modality, files, pointer, survey.table, at_hand)
+            pointer = names_model(encoder, where.rpartition("/")[0])
+            hub = None if means.featuriser is None else means.featuriser.hub
+            files = find_pretrained(encoder, modality.type, roots, pointer, hub)
+            if encoder.is_frozen:
+                if means.featuriser is None:
+                    raise ValueError(f"{modality.name!r} has a frozen encoder: prepare() needs a featuriser")
+                reading = means.featuriser.read(modality, files, pointer, survey.table, at_hand)
+            else:
+                if means.load_inputs is None:
+                    raise ValueError(f"{modality.name!r} has a pretrained model: prepare() needs load_inputs")
+                means.tuned[modality.name] = tuned(files, pointer)
+                check_frames(modality, files, pointer)
+                inputs = means.load_inputs(modality, files, pointer)
+                reading = read_inputs(
+                    modality, files, inputs, survey.table, at_hand, pool, means.space, means.telling, pointer
+                )
     reading.problems = sorted([*missing, *reading.problems], key=lambda problem: problem.row)
     return reading
 
@@ -290,9 +322,12 @@ def _fit_all(
         reading.raw = np.empty(0)
         gone = absent.get(name)
         train = keep[split.train if gone is None else split.train[~gone[split.train]]]
-        states[name] = (
-            fit_features(raw, train, reading.frozen) if reading.frozen else fit_modality(modality, raw, train)
-        )
+        if reading.prepared:
+            states[name] = fit_prepared(raw, train, reading.prepared)
+        elif reading.frozen:
+            states[name] = fit_features(raw, train, reading.frozen)
+        else:
+            states[name] = fit_modality(modality, raw, train)
         if gone is not None:
             states[name]["missing"] = "mask"
         if isinstance(modality, TabularModality):

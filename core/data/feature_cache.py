@@ -3,8 +3,9 @@
     <folder>/<key>/<name>.npy      float32 [n, D]
     <folder>/<key>/<name>.json     {"samples": [hex digests], "sha256": of the .npy}; written after it
 
-A file appears whole under its name or not at all, and is trusted only if its checksum is right: a damaged one is
-removed, and its features are computed again. Several processes may read and write at once.
+A file appears whole under its name or not at all, synced to the disk, and is trusted only if its checksum is right: a
+damaged one is removed, and its features are computed again. Several processes may read and write at once. What one that
+was killed in the middle of a write has left is removed by the next that computes.
 """
 
 from __future__ import annotations
@@ -16,9 +17,11 @@ import json
 import logging
 import os
 import secrets
-from collections.abc import Collection, Iterator, Sequence
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -26,6 +29,8 @@ from core.data.modalities.base import Floats
 
 log = logging.getLogger(__name__)
 
+_LOOK_SECONDS = 0.2
+"""How often one who waits for another's lock looks again."""
 MOST_BYTES = 20 * 2**30
 """What is kept where the operator says nothing."""
 
@@ -51,8 +56,11 @@ class FeatureCache:
         return found
 
     @contextmanager
-    def computing(self, key: str) -> Iterator[None]:
-        """Of the processes of this machine one computes what belongs to a key; the others wait, and then find it."""
+    def computing(self, key: str, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
+        """Of the processes of this machine one computes what belongs to a key; the others wait, and then find it.
+
+        `waiting` is called again and again meanwhile.
+        """
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             lock = (self._folder / f"{key}.lock").open("wb")
@@ -60,7 +68,10 @@ class FeatureCache:
             yield
             return
         with lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # the kernel lets it go when the process ends, however it ends
+            while not _locked(lock):  # the kernel lets it go when its process ends, however that ends
+                waiting()
+                time.sleep(_LOOK_SECONDS)
+            _remove_left_overs(self._folder / key)
             yield
 
     def add(self, key: str, digests: Sequence[bytes], vectors: Floats) -> None:
@@ -74,6 +85,7 @@ class FeatureCache:
             folder.mkdir(parents=True, exist_ok=True)
             _write(folder / f"{name}.npy", content.getvalue())
             _write(folder / f"{name}.json", json.dumps(told).encode())
+            _sync(folder)
             self._trim(keep=folder / f"{name}.json")
         except OSError as error:
             log.warning("features are not kept", extra={"error": str(error)})
@@ -94,6 +106,14 @@ class FeatureCache:
             if index != keep:
                 _remove(index)
                 total -= size
+
+
+def _locked(file: BinaryIO) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    except BlockingIOError:
+        return False
 
 
 def _index(path: Path) -> tuple[list[bytes], str]:
@@ -126,6 +146,16 @@ def _remove(index: Path) -> None:
     index.with_suffix(".npy").unlink(missing_ok=True)
 
 
+def _remove_left_overs(folder: Path) -> None:
+    """Halves of files, and vectors that no index followed; nobody else writes here now."""
+    try:
+        for path in folder.glob("*"):
+            if path.name.startswith(".") or (path.suffix == ".npy" and not path.with_suffix(".json").exists()):
+                path.unlink(missing_ok=True)
+    except OSError as error:  # another user's
+        log.warning("left-overs of features stay", extra={"error": str(error)})
+
+
 def _write(path: Path, content: bytes) -> None:
     """Whole or not at all."""
     beside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
@@ -138,6 +168,15 @@ def _write(path: Path, content: bytes) -> None:
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
+
+
+def _sync(folder: Path) -> None:
+    """Makes the names inside survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _sha256(content: bytes) -> str:

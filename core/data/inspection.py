@@ -69,6 +69,7 @@ def inspect(
     pointer: str = "#/dataset",
     holdout_pointer: str = "#/holdout",
     limits: InspectionLimits | None = None,
+    allow_hub: Sequence[str] = (),
 ) -> Inspection:
     """Everything that can be said of a data set before its contents are decoded; never raises for bad data."""
     limits = limits or InspectionLimits()
@@ -82,6 +83,7 @@ def inspect(
         holdout_pointer=holdout_pointer,
         limits=limits.check,
         look_into=header_problems(headers, limits),
+        allow_hub=allow_hub,
     )
     if look.survey.table is None:
         # What was not looked at in time is no reason to refuse a job, but there is nothing to say of it here.

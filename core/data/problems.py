@@ -11,6 +11,8 @@ from core.errors import DataError, GblendError, Issue, Severity
 EXAMPLES = 5
 UNAVAILABLE = "source.unavailable"
 """An object store is away: no fault of the data, and over some time later."""
+UNREACHABLE = "encoder.unreachable"
+"""A hub of models is away, likewise."""
 NOT_CHECKED = "source.not_checked"
 """A warning: a request may not take as long as it would take to look at the source."""
 
@@ -110,9 +112,9 @@ class RowProblems:
 
 
 def is_passing(error: GblendError) -> bool:
-    """Whether all that is wrong is that an object store is away: the same attempt may succeed later."""
-    wrong = [issue.code for issue in error.issues if issue.severity == "error"] or [error.code]
-    return all(code == UNAVAILABLE for code in wrong)
+    """Whether all that is wrong is that an object store or a hub is away: the same attempt may succeed later."""
+    wrong = {issue.code for issue in error.issues if issue.severity == "error"} or {error.code}
+    return wrong <= {UNAVAILABLE, UNREACHABLE}
 
 
 def not_checked(reason: str, *, hint: str = "large shards, or a manifest, are looked at faster") -> DataError:
@@ -133,4 +135,10 @@ def source_error(
 ) -> DataError:
     """A DataError with one issue; `open_source` adds the pointer."""
     issue = Issue(code=code, detail=detail, hint=hint, count=count, examples=examples, severity=severity)
+    return DataError(detail, code=code, hint=hint, issues=(issue,))
+
+
+def encoder_error(code: str, detail: str, hint: str, pointer: str) -> DataError:
+    """What is wrong with a pretrained encoder, at the field that names it."""
+    issue = Issue(code=code, detail=detail, hint=hint, pointer=pointer)
     return DataError(detail, code=code, hint=hint, issues=(issue,))

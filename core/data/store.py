@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from core.data.modalities import encode, info_of
+from core.data.modalities import encode, info_of, is_encoded_by_batch
 from core.data.modalities.base import Floats, Raw, State, rows_at_once
 from core.data.modalities.space import Space
 from core.data.table import Mask, Rows
@@ -24,7 +24,7 @@ class Store:
         self._shape = info_of("", state).shape
         self._present = None if absent is None else ~absent
         held = rows if self._present is None else rows[self._present]
-        self._lazy = state["type"] in ("image", "video")
+        self._lazy = is_encoded_by_batch(state)
         if not self._lazy:
             self._values = _encoded(raw, held, state, self._shape, space)
         elif len(held) == len(raw) or space.is_on_disk(raw.nbytes):

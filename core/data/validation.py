@@ -80,14 +80,24 @@ def check(
     class_weights: Mapping[str, float] | Literal["none", "balanced"] = "none",
     weights_pointer: str = WEIGHTS_POINTER,
     limits: CheckLimits | None = None,
+    allow_hub: Sequence[str] = (),
 ) -> list[Issue]:
     """Everything that is wrong or odd with a data set before its contents are decoded; errors first.
 
     `seed` is the job's: V is drawn with it where `holdout.seed` is left out. `roots` maps a URI scheme to its folder.
-    `class_weights` are those of the loss; their names must be classes.
+    `class_weights` are those of the loss; their names must be classes. `allow_hub`: models of a hub that may be named.
     """
     limits = limits or CheckLimits()
-    look = look_at(spec, holdout, roots, seed=seed, pointer=pointer, holdout_pointer=holdout_pointer, limits=limits)
+    look = look_at(
+        spec,
+        holdout,
+        roots,
+        seed=seed,
+        pointer=pointer,
+        holdout_pointer=holdout_pointer,
+        limits=limits,
+        allow_hub=allow_hub,
+    )
     if look.assessment is not None:
         look.issues += weight_issues(look.assessment.labels, class_weights, weights_pointer)
     return _errors_first(look.issues)
@@ -103,6 +113,7 @@ def look_at(
     holdout_pointer: str = "#/holdout",
     limits: CheckLimits,
     look_into: FileProblems | None = None,
+    allow_hub: Sequence[str] = (),
 ) -> Look:
     """The source's headers and scalar columns, the existence of files, labels, split and V: see `check`.
 
@@ -117,7 +128,7 @@ def look_at(
         holdout_pointer=holdout_pointer,
         limits=replace(limits.source, deadline=time.monotonic() + limits.seconds),
     )
-    look = Look(survey, [*survey.issues, *pretrained_issues(spec, roots, pointer)])
+    look = Look(survey, [*survey.issues, *pretrained_issues(spec, roots, pointer, allow_hub)])
     if survey.table is not None:
         complete = _check_media(look, spec, roots, pointer, limits, look_into)
         _check_tables(survey, spec, pointer)

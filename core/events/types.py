@@ -267,13 +267,16 @@ class FineTuneEpoch(EventModel):
     cost: Cost
 
 
+ArtifactKind = Literal["model", "metrics", "history", "predictions", "card"]
+
+
 class ArtifactWritten(EventModel):
     """A file that the run leaves behind, in its run directory."""
 
     name: str
     path: str
     """Relative to the run directory, with forward slashes."""
-    kind: Literal["model", "metrics", "history", "predictions", "card"]
+    kind: ArtifactKind
     bytes: int
     sha256: str
 
@@ -385,13 +388,17 @@ class JournalEntry(EventModel):
 class Progress(EventModel):
     """`progress.json`: where the run is now. Overwritten in place, never recorded as an event."""
 
-    phase: Phase
+    phase: Phase | Literal["encoding"]
+    """`encoding`: frozen encoders compute features, before the first event."""
     percent: float
+    """Of the training."""
     eta_seconds: float | None
     super_epoch: int | None
     epoch: int
     epochs: int
     step: int
     steps: int
+    detail: str | None = None
+    """What is being done where no step is counted: `features of 'rgb': 1,200 of 5,000`."""
     updated_at: float
     """Seconds since the Unix epoch; proves that the loop advances, which a heartbeat does not."""

@@ -104,7 +104,11 @@ def combined_progress(units: Sequence[UnitRow]) -> dict[str, Any] | None:
     told = [unit.progress for unit in units if unit.progress is not None]
     if not told:
         return None
+    # What still computes features has no steps to add yet.
+    told = [progress for progress in told if progress["steps"]] or told
     newest = max(told, key=lambda progress: float(progress["updated_at"]))
+    if not newest["steps"]:
+        return newest
     steps, step = int(newest["steps"]), sum(int(progress["step"]) for progress in told)
     speed = sum(_speed(unit.progress) for unit in units if unit.state == "leased")
     return newest | {

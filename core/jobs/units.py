@@ -289,4 +289,6 @@ def _note_progress(session: Session, ledger: Ledger, unit: UnitRow, progress: Pr
     if current != ledger.job.progress:
         ledger.job.progress = current
         unit.progress_at = ledger.moment
+        if progress.phase == "encoding" and ledger.job.phase is None:  # later phases come with events
+            ledger.job.phase = progress.phase
         ledger.touch()

@@ -20,11 +20,14 @@ from torch import Tensor, nn
 
 from core.data.dataset import ModalityInfo
 from core.data.modalities.base import presence_of
+from core.data.tuning import Tuned
 from core.models.encoders import build_encoder
+from core.models.finetuned import build_finetuned
 from core.models.fusion import build_fused_head
 from core.models.heads import Head
 from core.models.seeding import derive
 from core.spec import FUSED, JobSpec
+from core.spec.data import PretrainedEncoder
 
 
 class MultimodalClassifier(nn.Module):
@@ -108,12 +111,22 @@ class MultimodalClassifier(nn.Module):
         )
 
     def copy_of(self, heads: Sequence[str]) -> MultimodalClassifier:
-        """A deep copy of these heads and of the encoders they read; shares no tensor with this model."""
-        return copy.deepcopy(self.part(heads))
+        """A deep copy of these heads and of the encoders they read; shares no tensor with this model but frozen
+        parameters, which nothing ever changes."""
+        frozen = {id(parameter): parameter for parameter in self.parameters() if not parameter.requires_grad}
+        return copy.deepcopy(self.part(heads), memo=dict(frozen))
 
 
-def build_model(spec: JobSpec, modalities: Mapping[str, ModalityInfo], classes: int) -> MultimodalClassifier:
+def build_model(
+    spec: JobSpec,
+    modalities: Mapping[str, ModalityInfo],
+    classes: int,
+    tuned: Mapping[str, Tuned] | None = None,
+) -> MultimodalClassifier:
     """The classifier of a job, initialised from its seed. Every part has its own seed, derived from its name.
+
+    Pretrained models that are trained begin with the weights of `tuned`; one that is not there has random ones, for
+    somebody who loads an exported model's over them. Raises DataError `encoder.*` where one cannot be used.
 
     With `mid_concat` the modalities meet before the encoders' last layers: what both the fused and a uni-modal head
     read ends there, so the last layer belongs to the uni-modal head. The uni-modal network is the same as ever.
@@ -125,7 +138,12 @@ def build_model(spec: JobSpec, modalities: Mapping[str, ModalityInfo], classes: 
     features = {name: by_name[name].features for name in spec.modality_names}
     for name in spec.modality_names:
         with _seeded(derive(spec.seed, "encoder", name)):
-            encoder = build_encoder(modalities[name], by_name[name])
+            asked = by_name[name]
+            encoder = (
+                build_finetuned(modalities[name], asked, (tuned or {}).get(name))
+                if isinstance(asked, PretrainedEncoder) and not asked.is_frozen
+                else build_encoder(modalities[name], asked)
+            )
         with _seeded(derive(spec.seed, "head", name)):
             head = Head(features[name], classes, hidden=0, dropout=spec.model.dropout)
         if spec.model.fusion == "mid_concat":

@@ -10,6 +10,7 @@ S = steps of a series, D = length of a vector, F = features.
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,9 @@ from torch.nn import functional
 
 from core.data.dataset import ModalityInfo
 from core.spec.data import BUILTIN_FOR, BuiltinEncoder, PretrainedEncoder
+
+if TYPE_CHECKING:
+    from core.models.finetuned import PretrainedStem
 
 _WIDTHS = (16, 32, 64)
 _WORD_WIDTH, _PHRASES = 64, 128
@@ -160,7 +164,7 @@ class LastLayer(nn.Module):
 class Encoder(nn.Module):
     """A stem and the last layer."""
 
-    def __init__(self, stem: Stem, features: int, dropout: float) -> None:
+    def __init__(self, stem: Stem | PretrainedStem, features: int, dropout: float) -> None:
         super().__init__()
         self.stem = stem
         self.last = LastLayer(stem.width, features, dropout)
@@ -175,7 +179,8 @@ class Encoder(nn.Module):
 def build_encoder(info: ModalityInfo, spec: BuiltinEncoder | PretrainedEncoder) -> Encoder:
     """The encoder that `spec` asks for; the spec has made sure that it can read this type of modality.
 
-    Over the features of a frozen model it is a layer as over any vector.
+    Over the features of a frozen model it is a layer as over any vector. (A model that is trained is part of its
+    encoder: `core.models.finetuned`.)
     """
     if isinstance(spec, PretrainedEncoder):
         return Encoder(VectorStem(info.shape, spec.features, spec.dropout), spec.features, spec.dropout)

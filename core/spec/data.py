@@ -127,6 +127,7 @@ class DatasetSpec(SpecModel):
                         f"no model of 'transformers' reads the type {modality.type!r}; use the type 'builtin'",
                         *("modalities", k, modality.type, "encoder", "type"),
                     )
+                _refuse_augment(k, modality, modality.encoder)
             elif modality.encoder.name not in ("auto", fitting):
                 raise misplaced(
                     f"the encoder {modality.encoder.name!r} cannot read the type {modality.type!r}; "
@@ -134,6 +135,17 @@ class DatasetSpec(SpecModel):
                     *("modalities", k, modality.type, "encoder", "name"),
                 )
         return self
+
+
+def _refuse_augment(k: int, modality: Modality, encoder: PretrainedEncoder) -> None:
+    """What is computed once cannot vary, and a wave is no spectrogram."""
+    if not isinstance(modality, ImageModality | AudioModality) or modality.augment == type(modality.augment)():
+        return
+    at = ("modalities", k, modality.type, "augment")
+    if encoder.is_frozen:
+        raise misplaced("the features of a frozen model are computed once: train the model, or leave augment out", *at)
+    if isinstance(modality, AudioModality):
+        raise misplaced("what a pretrained model of sounds reads is not varied: leave augment out", *at)
 
 
 def _looked_up(raw: Any) -> Any:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from core.spec.augmentation import AudioAugment, ImageAugment, TimeseriesAugment
 from core.spec.base import Bool, ColumnName, Float, Int, Name, Positive, SpecModel, misplaced
@@ -25,21 +27,68 @@ class BuiltinEncoder(SpecModel):
     dropout: Annotated[Float, Field(ge=0.0, lt=1.0)] = 0.0
 
 
-class PretrainedEncoder(SpecModel):
-    """A frozen model of the library `transformers`, in a folder below `models://`. For image, audio, video and text.
+_HUB_NAME = r"[A-Za-z0-9_]+(?:[.\-][A-Za-z0-9_]+)*"
+_HUB_ID = rf"^{_HUB_NAME}/{_HUB_NAME}$"
 
-    Every sample goes through it once; what comes out is kept, and shared by all jobs (docs/data.md). Only safetensors
-    are read, and no code of the model's own is ever run.
+
+_TRAINABLE = r"^(none|last_n:[1-9][0-9]{0,2}|all)$"
+
+
+def _trainable(raw: Any) -> Any:
+    if not isinstance(raw, str) or re.fullmatch(_TRAINABLE, raw) is None:
+        shown = "null" if raw is None else repr(raw)[:40]
+        message = f'must be "none", "all" or "last_n:K" with K from 1 to 999, as "last_n:2"; got {shown}'
+        raise PydanticCustomError("value_error", "{message}", {"message": message})
+    return raw
+
+
+class PretrainedEncoder(SpecModel):
+    """A model of the library `transformers`, in a folder below `models://` or on a hub. For image, audio, video and
+    text.
+
+    Through a frozen one (`trainable: "none"`) every sample goes once; what comes out is kept, and shared by all jobs
+    (docs/data.md). Otherwise it is trained with the rest. Only safetensors are read, and no code of the model's own is
+    ever run.
     """
 
     type: Literal["transformers"]
-    path: Annotated[str, Field(min_length=1, max_length=2048, pattern=r"^models://")]
+    path: Annotated[str, Field(min_length=1, max_length=2048, pattern=r"^models://")] | None = None
     """The folder that `save_pretrained` wrote: `models://bert-base`."""
-    trainable: Literal["none"] = "none"
-    """The model stays as it is; a layer over its features is trained."""
+    hub: Annotated[str, Field(max_length=200, pattern=_HUB_ID)] | None = None
+    """In the place of `path`, where the operator allows it: a model on the hub, `google-bert/bert-base-uncased`, which
+    the worker fetches once."""
+    revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")] | None = None
+    """With `hub`: the full hash of a commit. Branches and tags move, and with them what a job computes."""
+    trainable: Annotated[str, Field(pattern=_TRAINABLE), BeforeValidator(_trainable)] = "none"
+    """`none`: the model stays as it is. `last_n:2`: its last two blocks are trained, and what comes after them. `all`:
+    all of it. A layer over its features is trained in any case."""
+    pooling: Literal["mean", "cls"] = "mean"
+    """What a sample's vector is: the mean over its tokens, patches or steps, or the first token's last hidden state, of
+    models that put a token for the whole sample in front."""
     features: Annotated[Int, Field(ge=4, le=4096)] = 128
     """Length of the feature vector that the layer hands to its own head and to the fusion."""
     dropout: Annotated[Float, Field(ge=0.0, lt=1.0)] = 0.0
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether nothing of the model is trained."""
+        return self.trainable == "none"
+
+    @property
+    def last_blocks(self) -> int | None:
+        """How many of the last blocks are trained, where that is not all or nothing."""
+        kind, _, count = self.trainable.partition(":")
+        return int(count) if kind == "last_n" else None
+
+    @model_validator(mode="after")
+    def _one_place(self) -> PretrainedEncoder:
+        if (self.path is None) == (self.hub is None):
+            raise misplaced("give either 'path' or 'hub'", "path")
+        if self.hub is not None and self.revision is None:
+            raise misplaced("a model of the hub needs the full hash of a commit (40 hexadecimal digits)", "revision")
+        if self.hub is None and self.revision is not None:
+            raise misplaced("only a model of the hub has a 'revision'", "revision")
+        return self
 
 
 def _builtin_by_default(raw: Any) -> Any:
@@ -110,7 +159,8 @@ class TextPreprocess(SpecModel):
     lowercase: Bool = True
     """Whether case is ignored."""
     max_tokens: Annotated[Int, Field(ge=1, le=8192)] = 128
-    """Longer texts lose their ends; the longest *training* text caps the length."""
+    """Longer texts lose their ends; the longest *training* text caps the length. For a frozen encoder its own tokens
+    count, and never more than it takes."""
     vocabulary: Annotated[Int, Field(ge=1, le=1_000_000)] = 20_000
     """The most frequent training words that get a code of their own; all others share one."""
     min_count: Positive = 2

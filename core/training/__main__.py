@@ -2,7 +2,7 @@
 
 Reads `D/spec.json`; writes `D/events.jsonl`, `D/progress.json`, `D/checkpoints/`, `D/artifacts/`. Exit codes: 0 the
 run is complete; 65 (EX_DATAERR) it failed for a reason that a retry will not mend, told in the last event; 74
-(EX_IOERR) an object store is away, told in `D/failure.json`: the same attempt may succeed later; 75
+(EX_IOERR) an object store or a hub of models is away, told in `D/failure.json`: the same attempt may succeed later; 75
 (EX_TEMPFAIL) it was asked to stop (SIGTERM: at once while it loads, then at the next batch) and can be resumed;
 anything else is a crash.
 

@@ -14,7 +14,9 @@ import torch
 
 from core.data.dataset import prepare
 from core.data.feature_cache import FeatureCache
+from core.data.feature_pass import Telling
 from core.data.features import Featuriser
+from core.data.hub import Hub
 from core.data.problems import is_passing
 from core.errors import DataError, GblendError, SpecError, TrainingError
 from core.events import (
@@ -27,7 +29,8 @@ from core.events import (
     SuperEpochWeights,
 )
 from core.events.messages import describe
-from core.models.pretrained import load_frozen
+from core.models.inputs import load_inputs
+from core.models.pretrained import computed_by, load_frozen
 from core.spec.recipe import RuntimeSpec
 from core.training import checkpoint, spread
 from core.training.distributed import DivergedError, Ranks
@@ -37,7 +40,7 @@ from core.training.journal import Journal
 from core.training.nodes import NodesMissingError
 from core.training.plan import planned_samples, samples_done
 from core.training.printing import log, name_lines
-from core.training.progress import ProgressMeter, Stopped
+from core.training.progress import PreparationMeter, ProgressMeter, Stopped
 from core.training.request import RunRequest
 from core.training.run import estimate_head, run
 from core.training.session import Session
@@ -70,9 +73,18 @@ def drive(run_dir: Path, should_stop: Callable[[], bool]) -> int:
         device = _prepare_torch(request.spec.runtime, ranks)
         log.info("preparing the data; training on %s%s", device, "" if ranks.is_alone else f", {ranks.size} processes")
         cache = FeatureCache(request.features or run_dir / "features", request.features_bytes)
-        featuriser = Featuriser(load_frozen(device), cache, log.info)
+        preparation = PreparationMeter(run_dir, epochs=request.spec.training.epochs, silent=ranks.local_rank != 0)
+        telling = Telling(line=log.info, doing=preparation)
+        featuriser = Featuriser(
+            load_frozen(device),
+            cache,
+            telling,
+            save_seconds=request.checkpoint_seconds,
+            computed_by=computed_by(device),
+            hub=None if request.hub is None else Hub(request.hub, preparation),
+        )
         loading = replace(request.loading, scratch=run_dir)
-        data = prepare(request.spec, request.roots, loading, featuriser)
+        data = prepare(request.spec, request.roots, loading, featuriser, load_inputs, telling)
         session = Session(request.spec, data, device, ranks, estimates_alone=request.head)
         if ranks.nodes > 1:
             _agree_on_the_task(session)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from core.events import EarlyStop, Measurement
 from core.events.types import Split
+from core.models.moving import load_moving, moving_state
 from core.spec.base import AVERAGE
 from core.training.learner import Learner, below
 
@@ -48,10 +49,10 @@ class EarlyStopping:
         loss = weighted(losses, weights)
         if loss < self._loss:
             self._loss, self._epoch = loss, epoch
-            self._best = {name: value.detach().clone() for name, value in self._learner.module.state_dict().items()}
+            self._best = {name: value.detach().clone() for name, value in moving_state(self._learner.module).items()}
         self.over = last or epoch - self._epoch >= self._patience
         if self.over and self._best:
-            self._learner.module.load_state_dict(self._best)
+            load_moving(self._learner.module, self._best)
         return EarlyStop(
             heads=tuple(weights),
             split=self._part,

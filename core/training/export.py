@@ -4,6 +4,10 @@ artifacts/model.safetensors    every encoder and head, `head_fused_fine_tuned` a
 artifacts/model.json           how to build the model, prepare inputs and answer: no code, nothing pickled
 artifacts/metrics.json         test and selection measurements, cost
 artifacts/super_epochs.json    weights, G, O, OGR with errors, per super-epoch and head
+artifacts/encoders/<modality>/ of a pretrained model that was trained: config and tokenizer or processor; its weights
+                               are in model.safetensors, and `models://` is not needed again
+
+`core.training.saved` takes the road back.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ from typing import Any
 import safetensors.torch
 
 from core.events import ArtifactWritten, Contribution, Forgotten, Measurement
+from core.events.types import ArtifactKind
 from core.spec.base import FINE_TUNED
 from core.training.answer import Answer
 from core.training.environment import environment
@@ -24,6 +29,7 @@ from core.training.objective import class_weights
 from core.training.session import Session
 
 FOLDER = "artifacts"
+ENCODERS = "encoders"
 MODEL_FORMAT = 1
 
 
@@ -55,14 +61,18 @@ def write_artifacts(
         "selection": [measured.model_dump(mode="json") for measured in selection],
         "samples": {phase: spent["samples"] for phase, spent in session.counters.cost.items()},
     }
-    files = {
+    files: dict[str, tuple[bytes, ArtifactKind]] = {
         "model.safetensors": (safetensors.torch.save(parameters), "model"),
         "model.json": (_json(_card(session, answer)), "card"),
         "metrics.json": (_json(metrics), "metrics"),
         "super_epochs.json": (_json(history), "history"),
     }
+    for modality, tuned in session.data.tuned.items():
+        if modality in session.model.modalities:
+            files |= {f"{ENCODERS}/{modality}/{name}": (content, "card") for name, content in tuned.beside.items()}
     written = []
     for name, (content, kind) in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         write_durable(folder / name, content)
         written.append(
             ArtifactWritten(
@@ -73,7 +83,8 @@ def write_artifacts(
                 sha256=sha256_of(folder / name),
             )
         )
-    sync_folder(folder)
+    for inner in sorted({(folder / name).parent for name in files}):
+        sync_folder(inner)
     return tuple(written)
 
 

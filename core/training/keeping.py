@@ -19,6 +19,7 @@ from torch import Tensor
 from core.blend.errors import mean_and_error, stands_out
 from core.events import Restored
 from core.models.classifier import MultimodalClassifier
+from core.models.moving import load_moving, moving_state
 from core.training.learner import Learner, below
 from core.training.measure import Scores
 
@@ -55,7 +56,7 @@ class BestEpoch:
         if not last:
             if self._epoch == 0 or merit.mean() >= self._merit.mean():
                 self._merit, self._epoch = merit, epoch
-                state = self._learner.module.state_dict()
+                state = moving_state(self._learner.module)
                 self._best = {name: value.detach().clone() for name, value in state.items()}
             return None
         if self._epoch == 0:
@@ -63,7 +64,7 @@ class BestEpoch:
         if not stands_out(self._merit - merit, self._groups, ONE_SIGMA):
             return None
         gain, error = mean_and_error(self._merit - merit, self._groups)
-        self._learner.module.load_state_dict(self._best)
+        load_moving(self._learner.module, self._best)
         return Restored(heads=heads, epoch=self._epoch, gain=gain, gain_se=error)
 
     def tensors(self) -> dict[str, Tensor]:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import CheckpointError
+from core.models.moving import load_moving, moving_state
 from core.spec.recipe import Adam, Optimizer
 from core.training.batches import Batch
 from core.training.rng import RngStream
@@ -70,8 +71,9 @@ class Learner:
                 self._optimizer.state[parameter] = {key: value.clone() for key, value in theirs.items()}
 
     def tensors(self) -> dict[str, Tensor]:
-        """Parameters, buffers, the rule's own ones, optimizer state and randomness, for a checkpoint."""
-        found = {f"module.{name}": value for name, value in self.module.state_dict().items()}
+        """Parameters that are not frozen, buffers, the rule's own ones, optimizer state and randomness, for a
+        checkpoint."""
+        found = {f"module.{name}": value for name, value in moving_state(self.module).items()}
         found |= {f"rule.{name}": value for name, value in _module_of(self.rule).state_dict().items()}
         for name, parameter in self._parameters.items():
             for key, value in self._optimizer.state.get(parameter, {}).items():
@@ -83,7 +85,7 @@ class Learner:
     def load(self, tensors: Mapping[str, Tensor]) -> None:
         """The inverse of `tensors`; `CheckpointError` where they are of another model."""
         try:
-            self.module.load_state_dict(below(tensors, "module"))
+            load_moving(self.module, below(tensors, "module"))
             _module_of(self.rule).load_state_dict(below(tensors, "rule"))
         except RuntimeError as error:
             raise CheckpointError(f"the checkpoint's parameters do not fit the model: {error}") from error

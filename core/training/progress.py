@@ -13,6 +13,47 @@ NAME = "progress.json"
 _INTERVAL = 0.5
 
 
+class PreparationMeter:
+    """Tells what is being done before the training begins. Called for each step; the caller proves that it advances.
+
+    This is no event: what an attempt finds done already it does not tell, and events must be the same in all attempts.
+    """
+
+    def __init__(
+        self,
+        run_dir: Path,
+        *,
+        epochs: int,
+        silent: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`silent`: another process writes the file. `clock` is monotonic, in seconds."""
+        self._path = run_dir / NAME
+        self._epochs = epochs
+        self._silent = silent
+        self._clock = clock
+        self._written: float | None = None
+
+    def __call__(self, doing: str) -> None:
+        now = self._clock()
+        if self._silent or (self._written is not None and now - self._written < _INTERVAL):
+            return
+        self._written = now
+        progress = Progress(
+            phase="encoding",
+            percent=0.0,
+            eta_seconds=None,
+            super_epoch=None,
+            epoch=0,
+            epochs=self._epochs,
+            step=0,
+            steps=0,
+            detail=doing,
+            updated_at=time.time(),
+        )
+        replace(self._path, progress.model_dump_json().encode())
+
+
 class Stopped(Exception):  # noqa: N818 - not an error: the run was asked to stop
     """Raised between two batches once a stop was asked for; the last checkpoint is what a later run goes on from."""
 

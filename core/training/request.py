@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from core.data.feature_cache import MOST_BYTES
+from core.data.hub_access import HubAccess
 from core.data.loading import FILE_SECONDS, MEMORY_BYTES, STORE_SECONDS, Loading
 from core.processes import cores
 from core.spec import JobSpec
@@ -38,6 +39,8 @@ class RunRequest:
     """Where features of frozen encoders are kept; `None`: in the run's own folder."""
     features_bytes: int = MOST_BYTES
     """How much of them."""
+    hub: HubAccess | None = None
+    """Which models of a hub it may fetch; `None`: none."""
     loading: Loading = field(default_factory=Loading)
     """How data are loaded; changes no result."""
     estimates: tuple[Path, ...] = ()
@@ -56,6 +59,7 @@ class RunRequest:
             nodes=Nodes.from_json(raw["nodes"]) if raw.get("nodes") else None,
             features=Path(raw["features"]) if raw.get("features") else None,
             features_bytes=int(raw.get("features_bytes", MOST_BYTES)),
+            hub=HubAccess.from_json(raw["hub"]) if raw.get("hub") else None,
             loading=_loading(raw.get("loading", {})),
             estimates=tuple(Path(path) for path in raw.get("estimates", ())),
         )

@@ -192,7 +192,7 @@ class Session:
 
     def open_alone(self) -> dict[str, Learner]:
         """A network per modality that has nothing to do with the live model, as it is before its first step."""
-        model = build_model(self.spec, self.data.modalities, self.data.outputs).to(self.device)
+        model = build_model(self.spec, self.data.modalities, self.data.outputs, self.data.tuned).to(self.device)
         self.alone = apart(self.spec, model, self.objective, self.device, self.ranks)
         self.keeping_alone = self.keepers(self.alone)
         return self.alone
@@ -314,7 +314,7 @@ class Session:
     def compare_replicas(self) -> None:
         """Raises `DivergedError` where the processes that train this job do not hold the same parameters and buffers.
 
-        (No encoder here normalises by batch: each process would do so by its own rows, and this would find it.)
+        (No encoder here learns statistics of batches: each process would by its own rows, and this would find it.)
         """
         if not self.ranks.is_alone:
             learners = [*self.learners.values(), *(self.apart or {}).values()]
@@ -328,7 +328,7 @@ class Session:
         return asdict(self.counters)
 
     def _build_model(self) -> MultimodalClassifier:
-        model = build_model(self.spec, self.data.modalities, self.data.outputs)
+        model = build_model(self.spec, self.data.modalities, self.data.outputs, self.data.tuned)
         if isinstance(self.spec.blending, UnimodalBlending):
             model = model.copy_of([self.spec.blending.modality])
         return model.to(self.device)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
+from core.events import Progress
 from tests.browser.person import Person
 from tests.e2e.api.live import LiveApi
 
@@ -27,6 +28,16 @@ def test_jobs_come_and_move_by_themselves(api: LiveApi, page: Page, tmp_path: Pa
     api.finish(lease, tmp_path)
     expect(row).to_contain_text("succeeded")
     expect(row).to_contain_text("0.500")
+
+
+def test_what_is_done_before_the_training_is_told(api: LiveApi, page: Page) -> None:
+    lease = api.claim(api.submit(name="encoded")["id"])
+    told = "features of 'rgb': 1,200 of 5,000"
+    nothing = {"super_epoch": None, "epoch": 0, "epochs": 20, "step": 0, "steps": 0, "eta_seconds": None}
+    progress = Progress(phase="encoding", percent=0.0, detail=told, updated_at=1.0, **nothing)
+    api.units.heartbeat(lease, progress)
+    page.goto(api.url)
+    expect(page.get_by_role("row", name="encoded")).to_contain_text(told)
 
 
 def test_filters_are_in_the_address(api: LiveApi, page: Page) -> None:

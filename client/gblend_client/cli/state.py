@@ -39,6 +39,8 @@ class WatchState:
     epochs: int | None = None
     percent: float | None = None
     eta_seconds: float | None = None
+    detail: str | None = None
+    """What is being done where no step is counted."""
     queue_position: int | None = None
     is_reachable: bool = True
     """Whether the service answered lately; the watching goes on anyhow."""
@@ -54,6 +56,7 @@ class WatchState:
         self.status, self.phase, self.queue_position = job.status, job.phase, job.queue_position
         if job.progress is not None:
             self.percent, self.eta_seconds = job.progress.percent, job.progress.eta_seconds
+            self.detail = job.progress.detail
             self.epoch = job.progress.epoch if job.progress.epoch is not None else self.epoch
             self.epochs = job.progress.totals.epochs or self.epochs
         if job.result is not None:

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from gblend_client.cli.output import clean
 from gblend_client.cli.state import Head, WatchState
-from gblend_client.types import Contribution, HeadEstimate, Job, Measurement, SuperEpoch, Worker
+from gblend_client.types import Contribution, HeadEstimate, Job, Measurement, Progress, SuperEpoch, Worker
 
 _SPLITS = ("train", "holdout", "validation", "test")
 _WORDS = frozenset(
@@ -37,6 +37,11 @@ def live(state: WatchState) -> RenderableType:
     if not state.is_reachable:
         parts.append(cell("the service does not answer; trying again", "yellow"))
     return Group(*parts)
+
+
+def how_far(progress: Progress) -> str:
+    """`42 %`, or what is being done before there is anything to count."""
+    return progress.detail or f"{progress.percent or 0:.0f} %"
 
 
 def heads_table(heads: Iterable[Head], metric: str = "accuracy") -> Table:
@@ -158,6 +163,8 @@ def _progress(state: WatchState) -> RenderableType:
     percent = 100.0 if state.status == "succeeded" else state.percent
     if percent is None:
         return Text("")
+    if state.detail is not None and state.status != "succeeded":
+        return cell(state.detail, "dim")
     row = Table.grid(padding=(0, 1))
     eta = "" if state.eta_seconds is None or percent >= 100 else f"{_duration(state.eta_seconds)} left"
     row.add_row(ProgressBar(total=100, completed=percent, width=40), cell(f"{percent:3.0f} %"), cell(eta, "dim"))

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from core.data.blobs import Blob
-from core.data.modalities import arrays, audio, image, tabular, text, video
+from core.data.modalities import arrays, audio, image, prepared, tabular, text, video
 from core.data.modalities.base import Floats, ModalityInfo, Raw, Reading, State, presence_of
 from core.data.modalities.files import Decoded, DecodeFile, Files, Recipe
 from core.data.modalities.space import Space
@@ -42,6 +42,7 @@ __all__ = [
     "encode",
     "fit_modality",
     "info_of",
+    "is_encoded_by_batch",
     "is_media",
     "presence_of",
     "read_modality",
@@ -133,6 +134,8 @@ def encode(raw: Raw, state: State) -> Floats:
             return arrays.encode_timeseries(raw, state)
         case "text":
             return text.encode_texts(raw, state)
+        case prepared.TYPE:
+            return prepared.encode_prepared(raw, state)
         case _:
             return arrays.encode_embedding(raw, state)
 
@@ -155,16 +158,28 @@ def info_of(name: str, state: State) -> ModalityInfo:
         case "text":
             size = text.vocabulary_size(state)
             return ModalityInfo(name=name, kind="text", shape=(state["tokens"],), categories=(size,))
+        case prepared.TYPE:
+            return prepared.info_of_prepared(name, state)
         case _:
             return ModalityInfo(name=name, kind="embedding", shape=(state["length"],))
 
 
+def is_encoded_by_batch(state: State) -> bool:
+    """Whether samples are kept as they were read, since that takes less memory, and each batch is encoded by itself."""
+    return state["type"] in ("image", "video") or (state["type"] == prepared.TYPE and not prepared.is_ragged(state))
+
+
 EncodeFrozen = Callable[[Any, State], Raw]
 """One sample, and the state of a frozen encoder, to its features `[1, D]` (`core.data.features.Featuriser.encode`)."""
+PrepareInput = Callable[[Any, State], Raw]
+"""One sample, and the state of a modality whose pretrained model is trained, to a raw row (`core.data.tuning`)."""
 
 
 def decode_sample(
-    preprocessing: Mapping[str, State], sample: Mapping[str, Any], frozen: EncodeFrozen | None = None
+    preprocessing: Mapping[str, State],
+    sample: Mapping[str, Any],
+    frozen: EncodeFrozen | None = None,
+    inputs: Mapping[str, PrepareInput] | None = None,
 ) -> dict[str, Floats]:
     """One new sample as the model sees it: modality name -> float32 `[1, *shape]`.
 
@@ -176,7 +191,7 @@ def decode_sample(
     another: it comes back as zeros. `presence_of(name)` -> float32 `[1]` says for each such modality whether it is
     there, 1, or not, 0; no other modality has that entry.
 
-    A modality with a frozen encoder needs `frozen`.
+    A modality with a frozen encoder needs `frozen`, one whose pretrained model was trained has its own in `inputs`.
     """
     encoded: dict[str, Floats] = {}
     issues: list[Issue] = []
@@ -192,7 +207,12 @@ def decode_sample(
         try:
             if sample.get(name) is None:
                 raise SampleError("value.missing", "it is not given")
-            raw = _raw_of(sample[name], state) if "frozen" not in state else _features_of(sample[name], state, frozen)
+            if "frozen" in state:
+                raw = _features_of(sample[name], state, frozen)
+            elif state["type"] == prepared.TYPE:
+                raw = _input_of(sample[name], state, (inputs or {}).get(name))
+            else:
+                raw = _raw_of(sample[name], state)
             encoded[name] = encode(raw, state)
         except SampleError as error:
             detail = f"modality {name!r}: {error.detail}"
@@ -215,9 +235,17 @@ def _features_of(value: Any, state: State, frozen: EncodeFrozen | None) -> Raw:
     return frozen(value, state["frozen"])
 
 
+def _input_of(value: Any, state: State, prepare: PrepareInput | None) -> Raw:
+    if prepare is None:
+        raise ValueError("a modality has a pretrained model: decode_sample() needs what prepares its inputs")
+    if state["kind"] != "text" and not isinstance(value, Path | bytes):
+        raise SampleError("value.dtype", "it is neither a Path nor the bytes of a file")
+    return prepare(value, state)
+
+
 def _is_nothing(value: Any, state: State) -> bool:
     """Whether a sample's value is what an empty cell, or empty cells, would be in a data set."""
-    if state["type"] == "text":
+    if "text" in (state["type"], state.get("kind")):
         cells = value if isinstance(value, list | tuple) else [value]
     elif state["type"] == "tabular" and isinstance(value, Mapping):
         cells = [value.get(name) for name in (*state["numbers"], *state["categories"])]

@@ -42,12 +42,15 @@ class ModalityInfo:
     `[steps, channels]`, embedding `[D]`, tabular `[numbers + categories]`, where the last `len(categories)` entries are
     integer codes stored as floats and `categories` are their cardinalities; text `[tokens]`, word codes as floats, 0
     where it is padded, with `categories` the one number of codes.
+
+    Where a pretrained model is trained, `model` is its config, and the sample its input (`modalities.prepared`).
     """
 
     name: str
     kind: ModalityKind
     shape: tuple[int, ...]
     categories: tuple[int, ...] = ()
+    model: State | None = None
 
 
 @dataclass(slots=True)
@@ -62,6 +65,8 @@ class Reading:
     """Without a pointer; the caller knows the modality's."""
     frozen: State | None = None
     """Where `raw` holds the features of a frozen encoder: how a sample is read for it, and its digest."""
+    prepared: State | None = None
+    """Where `raw` holds the inputs of a pretrained model that is trained: the same, and its config."""
 
 
 def hashed(file: BinaryIO) -> bytes:

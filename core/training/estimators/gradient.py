@@ -111,7 +111,8 @@ class GradientEstimate:
 
     def _direction(self, head: str, moved: nn.Module) -> dict[str, Tensor]:
         start = dict(self._ground.model.copy_of([head]).named_parameters())
-        return {name: start[name].detach() - end.detach() for name, end in moved.named_parameters()}
+        moved_ones = [(name, end) for name, end in moved.named_parameters() if end.requires_grad]
+        return {name: start[name].detach() - end.detach() for name, end in moved_ones}
 
     def _differentiate(self, head: str) -> None:
         """Losses of a head as it was before its steps, and what they would be along its direction."""
@@ -156,7 +157,8 @@ def directional(
 ) -> tuple[Tensor, Tensor]:
     """Per-sample losses [N] of a head and their derivatives `<grad l_i, direction>` [N], 64-bit, in eval mode.
 
-    `direction` has a tensor for every parameter of `module` that the head reads. The module is left as it was.
+    `direction` has a tensor for every parameter of `module` that the head reads, frozen ones left out. The module is
+    left as it was.
     """
     parameters = {name: value.detach() for name, value in module.named_parameters() if name in direction}
     tangents = {name: direction[name] for name in parameters}

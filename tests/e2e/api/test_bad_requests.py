@@ -85,6 +85,13 @@ def _changed(path: str, value: Any) -> dict[str, Any]:
             "did you mean 'tabular'?",
         ),
         (
+            "dataset/modalities/0",
+            {"name": "a", "type": "text", "column": "colour", "encoder": {"type": "transformers", "hub": "acme/bert"}},
+            "spec.value",
+            "#/dataset/modalities/0/encoder/revision",
+            None,
+        ),
+        (
             "dataset/modalities/0/missing",
             "masked",
             "spec.value",

@@ -13,6 +13,7 @@ import pytest
 
 from core.events import Progress
 from core.jobs.broker import embedded_folders
+from core.settings import FeatureSettings
 from tests.e2e.api.live import LiveApi, toy_spec
 from tests.servers import free_port
 
@@ -168,7 +169,29 @@ def test_progress_shows(api: LiveApi) -> None:
         "epoch": 12,
         "step": 3,
         "totals": {"epochs": 20, "steps": 30},
+        "detail": None,
     }
+
+
+def test_what_is_done_before_the_training_shows(api: LiveApi) -> None:
+    job = api.submit()
+    lease = api.claim(job["id"])
+    told = "features of 'rgb': 1,200 of 5,000"
+    progress = Progress(
+        phase="encoding",
+        percent=0.0,
+        eta_seconds=None,
+        super_epoch=None,
+        epoch=0,
+        epochs=20,
+        step=0,
+        steps=0,
+        detail=told,
+        updated_at=1_700_000_000.0,
+    )
+    api.units.heartbeat(lease, progress)
+    seen = api.client.get(f"/v1/jobs/{job['id']}").json()
+    assert (seen["phase"], seen["progress"]["percent"], seen["progress"]["detail"]) == ("encoding", 0.0, told)
 
 
 def test_a_failed_job_says_why(api: LiveApi) -> None:
@@ -236,3 +259,22 @@ def test_of_many_requests_with_one_key_one_creates_a_job(start: Start) -> None:
         assert len({answer.json()["id"] for answer in answers}) == 1
         assert len(api.client.get("/v1/jobs").json()["data"]) == 1
         assert [answer.headers.get("idempotency-replayed") for answer in answers].count(None) == 1
+
+
+def test_a_model_of_the_hub_is_taken_where_the_operator_allows_it(start: Start) -> None:
+    encoder = {"type": "transformers", "hub": "acme/bert", "revision": "0123456789" * 4}
+    spec = toy_spec()
+    spec["dataset"]["modalities"][1] = {"name": "look", "type": "text", "column": "colour", "encoder": encoder}
+    registration = {"name": "toys", "dataset": spec["dataset"]}
+    with start(features=FeatureSettings(allow_hub=("acme/*",))) as live:
+        assert live.client.post("/v1/jobs", json=spec).status_code == 201
+        assert live.client.post("/v1/datasets", json=registration).status_code == 201
+        experiment = {"job": spec, "strategies": ["naive", "online"], "seeds": [0]}
+        assert live.client.post("/v1/experiments", json=experiment).status_code == 201
+        encoder["hub"] = "other/bert"
+        for path, body in (("jobs", spec), ("datasets", registration), ("experiments", experiment)):
+            answer = live.client.post(f"/v1/{path}", json=body)
+            assert answer.status_code == 422
+            wrong = [each for each in answer.json()["errors"] if each["severity"] == "error"]
+            codes = [(each["code"], each["pointer"].rpartition("/modalities/")[2]) for each in wrong]
+            assert codes == [("encoder.hub_forbidden", "1/encoder/hub")]

@@ -11,6 +11,7 @@ estimated it looks whether their files are there. What it does is written in the
     crash_at     number of the entry after which it kills itself, in attempts up to `crash_until` (default 1)
     mended       a file: once it is there, it does not crash any more
     fail         code of a permanent failure after the first entry
+    unreachable  code of what it cannot reach before the first entry, in attempts up to `unreachable_until` (default 1)
     stubborn     ignore SIGTERM
     quit_at      number of the entry after which it ends with exit status 0, as if that were all
     grandchild   a file: start a process that sleeps, and write its id there
@@ -59,6 +60,10 @@ def main() -> int:
     asked_to_stop()  # it is at work from now on: SIGTERM is noted, no more
     should_stop = (lambda: False) if "stubborn" in script else asked_to_stop
     _leave_traces(script, given["job_id"], fence)
+    if "unreachable" in script and fence <= int(script.get("unreachable_until", "1")):
+        failure = {"code": script["unreachable"], "message": "the hub cannot be reached", "hint": "try again"}
+        (directory / "failure.json").write_text(json.dumps(failure))
+        return 74
     _print(script)
     (directory / "artifacts").mkdir()
     (directory / "artifacts" / "model.bin").write_bytes(MODEL[:-1] if "truncated" in script else MODEL)

@@ -197,7 +197,15 @@ def test_progress_is_that_of_all_heads_together(jobs: JobService, units: UnitSer
             updated_at=float(step),
         )
 
+    encoding = at(0, None).model_copy(update={"phase": "encoding", "steps": 0, "detail": "features", "updated_at": 9e9})
+    units.heartbeat(image, encoding)
+    told = jobs.get(job_id)
+    assert told.progress is not None
+    assert (told.phase, told.progress["detail"]) == ("encoding", "features")
     units.heartbeat(fused, at(200, 80.0))  # 10 a second
+    told = jobs.get(job_id)
+    assert told.progress is not None
+    assert (told.progress["step"], told.progress["detail"]) == (200, None)
     units.heartbeat(image, at(100, 180.0))  # 5 a second
     progress = jobs.get(job_id).progress
     assert progress is not None

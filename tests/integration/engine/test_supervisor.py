@@ -106,6 +106,26 @@ def test_a_permanent_failure_is_not_retried(
     assert job.error == {"code": "data.decode", "message": "the data are bad", "hint": "mend them"}
 
 
+def test_what_could_not_be_reached_is_tried_again(
+    database: Database, jobs: JobService, units: UnitService, supervisor_of: MakeSupervisor
+) -> None:
+    job, _ = jobs.submit(spec(metadata={"epochs": "3", "unreachable": "encoder.unreachable"}))
+    job = _run_until_ended(jobs, units, supervisor_of(units), job.id)
+    assert (job.status, job.attempt) == (JobStatus.SUCCEEDED, 2)
+    assert [each.status.value for each in job.transitions if each.reason == "encoder.unreachable"] == ["queued"]
+    assert problems(database, job.id, run(3)) == []
+
+
+@ON_SQLITE
+def test_what_never_can_be_reached_fails_the_job_and_says_what(
+    jobs: JobService, units: UnitService, supervisor_of: MakeSupervisor
+) -> None:
+    job, _ = jobs.submit(spec(metadata={"unreachable": "encoder.unreachable", "unreachable_until": "99"}))
+    job = _run_until_ended(jobs, units, supervisor_of(units), job.id)
+    assert (job.status, job.attempt, job.status_reason) == (JobStatus.FAILED, 3, "encoder.unreachable")
+    assert job.error == {"code": "encoder.unreachable", "message": "the hub cannot be reached", "hint": "try again"}
+
+
 @ON_SQLITE
 def test_an_end_without_completion_is_a_crash(
     jobs: JobService, units: UnitService, supervisor_of: MakeSupervisor

@@ -82,6 +82,17 @@ def test_the_headline() -> None:
     assert state.is_reachable
 
 
+def test_what_is_done_before_the_training_has_the_place_of_the_bar() -> None:
+    state = WatchState(job_id="job_01")
+    progress = {"percent": 0.0, "epoch": 0, "totals": {"epochs": 20}, "detail": "features of 'rgb': 1,200 of 5,000"}
+    state.update(decode(Job, job("starting", phase="encoding", progress=progress)))
+    lines = [line.strip() for line in drawn(live(state)).splitlines()]
+    assert lines[0].startswith("job_01  starting")
+    assert lines[1] == "features of 'rgb': 1,200 of 5,000"
+    state.update(decode(Job, job("running", phase="training", progress={"percent": 3.0, "totals": {}})))
+    assert "3 %" in drawn(live(state))
+
+
 def test_numbers_of_any_size_have_their_column() -> None:
     head = {"head": "audio", "weight": 0.123456, "G": 43592.0, "O": -1e-9, "ogr": 0.0}
     row = decode(SuperEpoch, {"super_epoch": 3, "first_epoch": 10, "epochs": 5, "heads": [head], "degenerate": True})

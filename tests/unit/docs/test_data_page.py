@@ -46,7 +46,8 @@ def codes_of(path: Path) -> Iterator[str]:
 
 def _modules() -> list[Path]:
     """Those that say what is wrong with data."""
-    return [*(ROOT / "core" / "data").rglob("*.py"), ROOT / "core" / "models" / "pretrained.py"]
+    models = [ROOT / "core" / "models" / f"{name}.py" for name in ("pretrained", "finetuned", "inputs")]
+    return [*(ROOT / "core" / "data").rglob("*.py"), *models]
 
 
 def rows(text: str, heading: str) -> list[list[str]]:
@@ -137,3 +138,9 @@ def test_options_of_frozen_encoders() -> None:
 def test_every_type_of_target() -> None:
     section = PAGE.split("\n## Targets\n")[1].split("\n## ")[0]
     assert [named(row[0]) for row in rows(section, "`type`")] == list(get_args(TargetType))
+
+
+def test_a_commit_in_an_example_is_a_placeholder() -> None:
+    """No page names one of a model on a hub: whoever copied it would train something else, or nothing."""
+    pages = [ROOT / "README.md", ROOT / "client" / "README.md", *(ROOT / "docs").glob("*.md")]
+    assert [page.name for page in pages if re.search(r"\b[0-9a-f]{40}\b", page.read_text())] == []

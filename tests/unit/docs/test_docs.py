@@ -39,7 +39,7 @@ def _row(model: type[BaseModel], name: str, variable: str, default: object) -> s
     said = model.model_json_schema()["properties"][name].get("description", "").replace("\n", " ")
     assert said, f"the setting {variable.upper()} has no docstring"
     default = ",".join(default) if isinstance(default, tuple) else default  # as the environment has it
-    return f"| `{variable.upper()}` | {'' if default is None else f'`{default}`'} | {said} |"
+    return f"| `{variable.upper()}` | {f'`{default}`' if default not in (None, '') else ''} | {said} |"
 
 
 @pytest.mark.parametrize("row", list(settings_rows()))

@@ -17,6 +17,7 @@ import pytest
 from pydantic import ValidationError
 
 from core.artifacts import ArtifactStore
+from core.data.hub_access import HubAccess
 from core.errors import ArtifactError, NotFoundError
 from core.events import ArtifactWritten, encode
 from core.jobs.lease import Lease, StoredEstimate
@@ -83,6 +84,21 @@ def test_run_directories_name_earlier_ones_newest_first(tmp_path: Path) -> None:
     assert directory.log_tail() == []
     directory.log.write_bytes(b"".join(b"line %d\n" % n for n in range(5000)) + b"\xff\x00")
     assert directory.log_tail(2) == ["line 4999", "\ufffd\ufffd"]
+
+
+def test_a_training_is_told_which_models_it_may_fetch(tmp_path: Path) -> None:
+    access = HubAccess(allowed=("acme/*",), folder=tmp_path / "hub", most_bytes=7, endpoint="https://mirror.example")
+    directory = RunDirectory.create(tmp_path, _lease(1), {}, hub=access)
+    given = json.loads((directory.path / "spec.json").read_text())
+    assert HubAccess.from_json(given["hub"]) == access
+
+
+@pytest.mark.parametrize("content", [None, "no json", "[]"])
+def test_a_failure_that_was_not_told_is_none(tmp_path: Path, content: str | None) -> None:
+    directory = RunDirectory.create(tmp_path, _lease(1), {})
+    if content is not None:
+        (directory.path / "failure.json").write_text(content)
+    assert directory.failure() is None
 
 
 def test_an_artifact_outside_the_run_directory_is_refused(tmp_path: Path) -> None:

@@ -27,6 +27,36 @@ def test_queues_come_from_the_environment_separated_by_commas(monkeypatch: pytes
             Settings()
 
 
+def test_models_of_a_hub_are_allowed_by_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Settings().features.allow_hub == ()
+    for text, wanted in {
+        "": (),
+        "*": ("*",),
+        "google-bert/*, acme/encoder_2.1": ("google-bert/*", "acme/encoder_2.1"),
+    }.items():
+        monkeypatch.setenv("GBLEND_FEATURES__ALLOW_HUB", text)
+        assert Settings().features.allow_hub == wanted
+    for wrong in ("acme", "acme/", "*/*", "acme/*x", "a/b/c", "acme/b,,acme/c"):
+        monkeypatch.setenv("GBLEND_FEATURES__ALLOW_HUB", wrong)
+        with pytest.raises(ValidationError, match="allow_hub"):
+            Settings()
+
+
+def test_the_hubs_endpoint_is_a_url_without_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Settings().features.hub_endpoint is None
+    monkeypatch.setenv("GBLEND_FEATURES__HUB_ENDPOINT", "https://mirror.example:8443/api/hub/")
+    assert Settings().features.hub_endpoint == "https://mirror.example:8443/api/hub"
+    for wrong in (
+        "mirror.example",
+        "ftp://mirror.example",
+        "https://me:secret@mirror.example",
+        "https://m.example?a=b",
+    ):
+        monkeypatch.setenv("GBLEND_FEATURES__HUB_ENDPOINT", wrong)
+        with pytest.raises(ValidationError, match="hub_endpoint"):
+            Settings()
+
+
 def test_a_worker_and_a_spec_mean_the_same_by_a_queues_name() -> None:
     ours, theirs = (TypeAdapter(kind).json_schema()["pattern"] for kind in (QueueName, scheduling.QueueName))
     assert ours == theirs

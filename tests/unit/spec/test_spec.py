@@ -10,6 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from core.spec import JobSpec
+from core.spec.data import PretrainedEncoder
 from tests.tiny import tiny_spec
 
 
@@ -22,6 +23,44 @@ def changed(path: str, value: Any) -> dict[str, Any]:
         target = target[int(step)] if isinstance(target, list) else target[step]
     target[int(last) if isinstance(target, list) else last] = value
     return spec
+
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        {"path": "models://bert"},
+        {"hub": "google-bert/bert-base-uncased", "revision": COMMIT},
+        {"hub": "acme/encoder_v2.1", "revision": COMMIT},
+    ],
+)
+def test_where_a_frozen_encoder_may_come_from(place: dict[str, str]) -> None:
+    PretrainedEncoder.model_validate({"type": "transformers", **place})
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        {},
+        {"path": "models://bert", "hub": "acme/bert", "revision": COMMIT},
+        {"path": "models://bert", "revision": COMMIT},
+        {"hub": "acme/bert"},
+        {"hub": "acme/bert", "revision": "main"},
+        {"hub": "acme/bert", "revision": COMMIT[:-1]},
+        {"hub": "acme/bert", "revision": COMMIT.upper()},
+        {"hub": "bert", "revision": COMMIT},
+        {"hub": "acme/../bert", "revision": COMMIT},
+        {"hub": "acme/..", "revision": COMMIT},
+        {"hub": "acme/be--rt", "revision": COMMIT},
+        {"hub": "acme/bert\n", "revision": COMMIT},
+        {"hub": "https://acme/bert", "revision": COMMIT},
+    ],
+)
+def test_where_a_frozen_encoder_may_not_come_from(place: dict[str, str]) -> None:
+    with pytest.raises(ValidationError):
+        PretrainedEncoder.model_validate({"type": "transformers", **place})
 
 
 def test_the_tiny_spec_is_one() -> None:

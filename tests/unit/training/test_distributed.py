@@ -118,6 +118,7 @@ def test_a_checksum_tells_a_single_bit():
         ({0: os.EX_TEMPFAIL, 1: os.EX_TEMPFAIL}, os.EX_TEMPFAIL),
         ({0: os.EX_DATAERR, 1: -signal.SIGTERM}, os.EX_DATAERR),
         ({0: -signal.SIGTERM, 1: os.EX_TEMPFAIL}, os.EX_TEMPFAIL),
+        ({0: -signal.SIGTERM, 1: os.EX_IOERR}, os.EX_IOERR),
         ({0: 1, 1: -signal.SIGKILL}, -signal.SIGKILL),
         ({0: -signal.SIGKILL, 1: 1}, -signal.SIGKILL),
         ({0: -signal.SIGTERM, 1: 1}, 1),

@@ -11,6 +11,7 @@ export function JobProgress({ job, wide = false }) {
   }
   const progress = job.progress;
   if (!progress) return html`<span class="small muted">${job.phase ? words(job.phase) : "no training process yet"}</span>`;
+  if (progress.detail) return html`<span class="small">${progress.detail}</span>`;
   const value = Math.round(progress.percent);
   const place = progress.super_epoch === null ? "" : `, super-epoch ${progress.super_epoch}`;
   return html`<div class="small">

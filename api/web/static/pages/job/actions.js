@@ -1,7 +1,9 @@
 /** What can be done with a job in its state. */
 import { post, remove } from "../../lib/api.js";
 import { html, useRef, useState } from "../../lib/dom.js";
+import { newKey } from "../../lib/keys.js";
 import { go } from "../../lib/router.js";
+import { Confirmed } from "../../parts/confirmed.js";
 import { ProblemNote } from "../../parts/problem.js";
 
 const PAUSABLE = new Set(["queued", "starting", "running"]);
@@ -11,7 +13,7 @@ const RETRYABLE = new Set(["failed", "cancelled"]);
 export function Actions({ job, refresh }) {
   const [problem, setProblem] = useState(null);
   const [busy, setBusy] = useState(false);
-  const once = useRef(crypto.randomUUID()); // a second click retries the same retry
+  const once = useRef(newKey()); // a second click retries the same retry
   const act = (work) => async () => {
     setBusy(true);
     setProblem(null);
@@ -34,27 +36,13 @@ export function Actions({ job, refresh }) {
     <div class="row" role="group" aria-label="Actions">
       ${PAUSABLE.has(job.status) && html`<button type="button" disabled=${busy} onClick=${ask("pause")}>Pause</button>`}
       ${RESUMABLE.has(job.status) && html`<button type="button" disabled=${busy} onClick=${ask("resume")}>Resume</button>`}
-      ${stoppable && html`<${Sure} label="Cancel" question="Cancel this job?" says="Its training stops. What it has told stays, and a retry goes on from its last checkpoint." disabled=${busy} onYes=${ask("cancel")} />`}
+      ${stoppable && html`<${Confirmed} label="Cancel" question="Cancel this job?" says="Its training stops. What it has told stays, and a retry goes on from its last checkpoint." disabled=${busy} onYes=${ask("cancel")} />`}
       ${RETRYABLE.has(job.status) && html`<button type="button" disabled=${busy} onClick=${retry}>Retry</button>`}
+      ${job.result && html`<a class="button" href=${`/models/${job.id}`}>Model</a>`}
       <a class="button" href=${`/new?from=${job.id}`}>Use again</a>
       <a class="button" href=${`/compare?jobs=${job.id}`}>Compare</a>
-      ${job.is_terminal && html`<${Sure} label="Delete" question="Delete this job?" says="Its events, artifacts, checkpoints and logs are gone at once, for everybody." disabled=${busy} onYes=${erase} />`}
+      ${job.is_terminal && html`<${Confirmed} label="Delete" question="Delete this job?" says="Its events, artifacts, checkpoints and logs are gone at once, for everybody." disabled=${busy} onYes=${erase} />`}
     </div>
     <${ProblemNote} problem=${problem} />
   </div>`;
-}
-
-/** A button that asks before it does something that cannot be undone. */
-function Sure({ label, question, says, disabled, onYes }) {
-  const dialog = useRef(null);
-  const yes = () => {
-    dialog.current.close();
-    onYes();
-  };
-  return html`<button type="button" class="danger" disabled=${disabled} onClick=${() => dialog.current.showModal()}>${label}</button>
-    <dialog ref=${dialog} aria-label=${question}>
-      <h2>${question}</h2><p>${says}</p>
-      <div class="row"><button type="button" class="danger" onClick=${yes}>${label} it</button>
-        <button type="button" onClick=${() => dialog.current.close()}>Leave it</button></div>
-    </dialog>`;
 }
