@@ -59,12 +59,10 @@ class Client:
     """
 
     def __init__(self, scheme: str) -> None:
-        import fsspec
-
         try:
-            self._filesystem: Any = fsspec.filesystem(scheme, use_listings_cache=False, **_OPTIONS.get(scheme, {}))
+            self._filesystem: Any = _kind_of(scheme)(use_listings_cache=False, **_OPTIONS.get(scheme, {}))
         except ImportError as error:
-            hint = "pip install 'gblend[s3]'" if scheme == "s3" else str(error)
+            hint = f"pip install 'gblend[{scheme}]'" if scheme in ("s3", "gs") else str(error)
             detail = f"no package is installed here that speaks {scheme}://"
             raise source_error("source.backend", detail, hint=hint) from None
 
@@ -129,6 +127,16 @@ def client_of(url: str) -> Client:
 @functools.lru_cache(maxsize=8)
 def _client(scheme: str, _: int) -> Client:
     return Client(scheme)
+
+
+def _kind_of(scheme: str) -> Any:
+    if scheme == "gs":  # the one that fsspec knows would first ask, over gRPC, what kind of bucket it is
+        from gcsfs.core import GCSFileSystem
+
+        return GCSFileSystem
+    import fsspec
+
+    return fsspec.get_filesystem_class(scheme)
 
 
 def _path(url: str) -> str:

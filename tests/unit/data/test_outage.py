@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 import pytest
 from botocore import exceptions as boto
+from gcsfs.retry import HttpError
 from s3fs.errors import translate_boto_error
 
 from core.data.problems import is_passing, source_error
@@ -35,14 +36,6 @@ def forgotten(status: int, code: str) -> Exception:
 KEY: Any = SimpleNamespace(host="h", port=443, ssl=True, is_ssl=True)
 
 
-class HttpError(Exception):
-    """gcsfs's, which is not installed here."""
-
-    def __init__(self, code: int | str) -> None:
-        super().__init__(f"no, {code}")
-        self.code = code
-
-
 @pytest.mark.parametrize(
     "error",
     [
@@ -63,8 +56,8 @@ class HttpError(Exception):
         answered(429, "TooManyRequests"),
         forgotten(503, "SlowDown"),
         forgotten(500, "500"),
-        HttpError(503),
-        HttpError("429"),
+        HttpError({"code": 503, "message": "no"}),
+        HttpError({"code": "429", "message": "no"}),
     ],
     ids=repr,
 )
@@ -88,8 +81,8 @@ def test_what_passes(error: Exception) -> None:
         aiohttp.ClientConnectorCertificateError(KEY, ssl.SSLCertVerificationError("certificate")),
         OSError(errno.ENOSPC, "disk full"),
         ValueError("what"),
-        HttpError(404),
-        HttpError(""),
+        HttpError({"code": 404, "message": "no"}),
+        HttpError({"message": "no"}),
     ],
     ids=repr,
 )
