@@ -83,6 +83,7 @@ class RunDirectory:
             "spec": lease.spec,
             "roots": {name: str(root.absolute()) for name, root in roots.items()},
             "resume_from": [str(path.absolute()) for path in (*earlier, *fetched, *retried)],
+            **({} if lease.dataset_fingerprint is None else {"dataset_fingerprint": lease.dataset_fingerprint}),
             **({} if features is None else {"features": str(features[0].absolute()), "features_bytes": features[1]}),
             **({} if hub is None else {"hub": hub.to_json()}),
             **({} if checkpoint_seconds is None else {"checkpoint_seconds": checkpoint_seconds}),

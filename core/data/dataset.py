@@ -281,12 +281,14 @@ def _read_one(modality: Modality, where: str, survey: Survey, roots: Mapping[str
             else:
                 if means.load_inputs is None:
                     raise ValueError(f"{modality.name!r} has a pretrained model: prepare() needs load_inputs")
-                means.tuned[modality.name] = tuned(files, pointer)
+                begun_with = tuned(files, pointer)
                 check_frames(modality, files, pointer)
                 inputs = means.load_inputs(modality, files, pointer)
                 reading = read_inputs(
                     modality, files, inputs, survey.table, at_hand, pool, means.space, means.telling, pointer
                 )
+                digest = (reading.prepared or {})["digest"]
+                means.tuned[modality.name] = replace(begun_with, digest=digest)
     reading.problems = sorted([*missing, *reading.problems], key=lambda problem: problem.row)
     return reading
 

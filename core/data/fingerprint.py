@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from core.data.table import Rows
+from core.errors import DataError, Issue
 from core.spec.data import DatasetSpec, Holdout
 from core.spec.job import canonical_json
 
@@ -59,3 +60,15 @@ def _canonical_spec(spec: DatasetSpec) -> dict[str, Any]:
     ]
     raw["modalities"] = sorted(modalities, key=lambda modality: str(modality["name"]))
     return raw
+
+
+def check_same_data(begun_with: str | None, found: str) -> None:
+    """Raises DataError `data.changed` where a job that has begun with data of one fingerprint finds those of another.
+
+    What it has told is of the first, and would be mixed with what it told of the others.
+    """
+    if begun_with is not None and begun_with != found:
+        detail = "the data, or a pretrained model, are others than those that this job began with"
+        hint = "put the old files back and retry the job, or submit a new one for the new files"
+        issue = Issue(code="data.changed", detail=detail, hint=hint, pointer="#/dataset")
+        raise DataError(detail, code=issue.code, hint=hint, issues=(issue,))

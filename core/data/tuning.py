@@ -21,7 +21,7 @@ from core.data.modalities.base import Raw, Reading, State
 from core.data.modalities.files import Decoded, Files, InTurn, Recipe, decoded, numbered
 from core.data.modalities.prepared import LONGEST_WAVE
 from core.data.modalities.space import Shelf, Space
-from core.data.pretrained import PretrainedFiles, reads_nothing
+from core.data.pretrained import FileStamp, PretrainedFiles, encoder_error, reads_nothing
 from core.data.problems import RowProblem, SampleError
 from core.data.table import Table
 from core.spec.data import Modality, TextModality
@@ -57,12 +57,27 @@ class Tuned:
     """To the field that names it."""
     beside: dict[str, bytes] = field(repr=False)
     """Names and contents of the files that prepare its inputs."""
+    stamp: FileStamp = ()
+    digest: str = ""
+    """Of the files, as the data's fingerprint has it."""
+
+    def check_unchanged(self) -> None:
+        """Raises DataError `encoder.changed` where the files are gone, or hold something else."""
+        try:
+            same = self.files.stamp() == self.stamp or self.files.digest() == self.digest
+        except OSError:
+            same = False
+        if not same:
+            detail = "the files of a pretrained model are not those that this training began with"
+            hint = "put the old files back and retry: the job goes on from its last checkpoint"
+            raise encoder_error("encoder.changed", detail, hint, self.pointer)
 
 
 def tuned(files: PretrainedFiles, pointer: str) -> Tuned:
     """With everything but the weights read now: what is exported is what the data were prepared with."""
+    stamp = files.stamp()
     beside = {path.name: path.read_bytes() for path in files.files if path.suffix != ".safetensors"}
-    return Tuned(files=files, pointer=pointer, beside=beside)
+    return Tuned(files=files, pointer=pointer, beside=beside, stamp=stamp)
 
 
 def read_inputs(

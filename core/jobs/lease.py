@@ -24,6 +24,8 @@ class Lease:
     retry_of: tuple[str, ...] = ()
     """Jobs whose checkpoints this one may go on from, the nearest first: it is a retry of the first, that one of the
     second, and so on."""
+    dataset_fingerprint: str | None = None
+    """Of the data that the job's recorded events are of; None: nothing is recorded of its training yet."""
     devices: int = 1
     """Slots of the worker that it needs."""
     runtime_left_seconds: float | None = None

@@ -124,6 +124,7 @@ class UnitQueue:
             recorded=unit.recorded,
             spec=job.spec,
             retry_of=tuple(JobRepository(session).ancestors(job)),
+            dataset_fingerprint=job.dataset_fingerprint,
             devices=unit.devices,
             runtime_left_seconds=None if limit is None else max(0.0, limit - job.run_seconds),
             part=part_name(unit),

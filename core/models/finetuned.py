@@ -188,7 +188,10 @@ def _tower(config: State, kind: str, tuned: Tuned | None) -> nn.Module:
             if hasattr(part, name):
                 setattr(part, name, value)
     if tuned is not None:
-        return load_tower(tuned.files, kind, tuned.pointer, config=settings, attn_implementation="eager")
+        tuned.check_unchanged()
+        tower = load_tower(tuned.files, kind, tuned.pointer, config=settings, attn_implementation="eager")
+        tuned.check_unchanged()  # nor while it was read
+        return tower
     build: Any = transformers.AutoModel.from_config
     return tower_of(build(settings, attn_implementation="eager", trust_remote_code=False, dtype=torch.float32), kind)
 

@@ -16,6 +16,7 @@ from core.data.dataset import prepare
 from core.data.feature_cache import FeatureCache
 from core.data.feature_pass import Telling
 from core.data.features import Featuriser
+from core.data.fingerprint import check_same_data
 from core.data.hub import Hub
 from core.data.problems import is_passing
 from core.errors import DataError, GblendError, SpecError, TrainingError
@@ -88,6 +89,7 @@ def drive(run_dir: Path, should_stop: Callable[[], bool]) -> int:
         session = Session(request.spec, data, device, ranks, estimates_alone=request.head)
         if ranks.nodes > 1:
             _agree_on_the_task(session)
+        check_same_data(request.dataset_fingerprint, data.fingerprint)
         journal = _resume(session, request, run_dir)
         if request.estimates and not session.counters.decided:
             _join(session, request.estimates)

@@ -31,6 +31,8 @@ class RunRequest:
     resume_from: tuple[Path, ...]
     checkpoint_seconds: float
     """How much work, in seconds, may lie between two checkpoints; 0: one after every step. Changes no result."""
+    dataset_fingerprint: str | None = None
+    """Of the data that an earlier attempt has told events of; `None`: none has."""
     head: str | None = None
     """The head whose estimate is all that it should make; `None`: the whole run."""
     nodes: Nodes | None = None
@@ -55,6 +57,7 @@ class RunRequest:
             roots={name: Path(path) for name, path in raw["roots"].items()},
             resume_from=tuple(Path(path) for path in raw.get("resume_from", ())),
             checkpoint_seconds=float(raw.get("checkpoint_seconds", _CHECKPOINT_SECONDS)),
+            dataset_fingerprint=raw.get("dataset_fingerprint"),
             head=raw.get("head"),
             nodes=Nodes.from_json(raw["nodes"]) if raw.get("nodes") else None,
             features=Path(raw["features"]) if raw.get("features") else None,

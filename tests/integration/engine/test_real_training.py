@@ -6,14 +6,17 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from core.artifacts import ArtifactStore
+from core.jobs.lifecycle import Lifecycle
 from core.jobs.service import JobService
 from core.jobs.state import JobStatus
+from core.jobs.submission import WakeUps
 from core.jobs.units import UnitService
 from core.persistence import Database
 from core.settings import EngineSettings
@@ -57,8 +60,8 @@ def _spec() -> JobSpec:
     )
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_a_killed_training_ends_with_the_same_bits(database: Database, data: Path, tmp_path: Path) -> None:
+def engine(database: Database, data: Path, tmp_path: Path) -> tuple[JobService, Callable[[], None], Callable[[], None]]:
+    """Jobs; what runs the next attempt that is due, to its end; and what kills the newest training process."""
     jobs, units, pids = JobService(database), UnitService(database, ENGINE), tmp_path / "pids"
     noting_pid = f'echo $$ >> {pids}; exec {sys.executable} -m core.training "$@"'
     supervisor = Supervisor(
@@ -76,13 +79,22 @@ def test_a_killed_training_ends_with_the_same_bits(database: Database, data: Pat
         (unit_id,) = units.take_due()
         supervisor.run(unit_id)
 
+    def kill() -> None:
+        os.kill(int(pids.read_text().split()[-1]), signal.SIGKILL)
+
+    return jobs, run_one, kill
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_killed_training_ends_with_the_same_bits(database: Database, data: Path, tmp_path: Path) -> None:
+    jobs, run_one, kill = engine(database, data, tmp_path)
     undisturbed, _ = jobs.submit(_spec())
     run_one()
     killed, _ = jobs.submit(_spec())
     thread = threading.Thread(target=run_one)
     thread.start()
     wait_until(lambda: len(jobs.super_epochs(killed.id).data) == 2, "two super-epochs", seconds=120, every=0.01)
-    os.kill(int(pids.read_text().split()[-1]), signal.SIGKILL)
+    kill()
     thread.join(60)
     assert jobs.get(killed.id).status_reason == "child_crashed"
     run_one()
@@ -94,3 +106,26 @@ def test_a_killed_training_ends_with_the_same_bits(database: Database, data: Pat
     assert files[0] == files[1]
     assert "model.safetensors" in files[0]
     assert not (tmp_path / "runs" / killed.id).exists()
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_job_whose_data_change_under_it_mixes_no_histories(database: Database, data: Path, tmp_path: Path) -> None:
+    jobs, run_one, kill = engine(database, data, tmp_path)
+    job, _ = jobs.submit(_spec())
+    thread = threading.Thread(target=run_one)
+    thread.start()
+    wait_until(lambda: len(jobs.super_epochs(job.id).data) == 2, "two super-epochs", seconds=120, every=0.01)
+    kill()
+    thread.join(60)
+    arrays = dict(np.load(data / "views.npz"))
+    arrays["left"][0] += 1.0
+    np.savez(data / "views.npz", **arrays)
+    run_one()
+    ended = jobs.get(job.id)
+    assert (ended.status, ended.attempt, ended.status_reason) == (JobStatus.FAILED, 2, "data.changed")
+    assert ended.error is not None
+    assert [(issue["code"], issue["pointer"]) for issue in ended.error["errors"]] == [("data.changed", "#/dataset")]
+    retried, _ = Lifecycle(database, jobs, WakeUps(database, None)).retry(job.id)
+    run_one()
+    assert jobs.get(retried.id).status == JobStatus.SUCCEEDED
+    assert jobs.get(retried.id).dataset_fingerprint != ended.dataset_fingerprint

@@ -86,6 +86,12 @@ def test_run_directories_name_earlier_ones_newest_first(tmp_path: Path) -> None:
     assert directory.log_tail(2) == ["line 4999", "\ufffd\ufffd"]
 
 
+def test_a_training_is_told_what_data_its_job_began_with(tmp_path: Path) -> None:
+    lease = replace(_lease(2), dataset_fingerprint="sha256:1")
+    given = json.loads((RunDirectory.create(tmp_path, lease, {}).path / "spec.json").read_text())
+    assert given["dataset_fingerprint"] == "sha256:1"
+
+
 def test_a_training_is_told_which_models_it_may_fetch(tmp_path: Path) -> None:
     access = HubAccess(allowed=("acme/*",), folder=tmp_path / "hub", most_bytes=7, endpoint="https://mirror.example")
     directory = RunDirectory.create(tmp_path, _lease(1), {}, hub=access)

@@ -476,6 +476,25 @@ def test_files_of_another_model_make_other_data(roots: Roots, tmp_path: Path) ->
     assert opened(tuned_spec(), {**roots, "models": tmp_path})[0].fingerprint != first
 
 
+def test_files_that_change_before_the_weights_are_read(roots: Roots, tmp_path: Path) -> None:
+    """What is trained would not be what the data's fingerprint says. The same bytes written again are the same."""
+    for name in ("bert", "vit"):
+        shutil.copytree(roots["models"] / name, tmp_path / name)
+    spec = JobSpec.model_validate(tuned_spec())
+    data = prepare(spec, {**roots, "models": tmp_path}, load_inputs=load_inputs)
+    weights = tmp_path / "bert" / "model.safetensors"
+    content = weights.read_bytes()
+    weights.write_bytes(content)
+    build_model(spec, data.modalities, data.outputs, data.tuned)
+    for change in (lambda: weights.write_bytes(content[:-1] + b"\x00"), weights.unlink):
+        change()
+        with pytest.raises(DataError) as caught:
+            build_model(spec, data.modalities, data.outputs, data.tuned)
+        assert [(issue.code, issue.pointer) for issue in caught.value.issues] == [
+            ("encoder.changed", "#/dataset/modalities/0/encoder/path")
+        ]
+
+
 def test_a_sound_that_is_too_short_is_a_bad_sample(roots: Roots, tmp_path: Path) -> None:
     from tests.unit.data.builders import tone, wav
 
