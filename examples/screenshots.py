@@ -50,7 +50,7 @@ def _take_all(url: str, gblend: Gblend, browser: Browser, spec: dict[str, Any]) 
     online = next(job.job_id for job in experiment.jobs if job.strategy == "online")
     take = _taker(browser, url)
     gblend.jobs.wait(online)
-    take("jobs", "/", lambda page: page.get_by_text("succeeded").first.wait_for())
+    take("jobs", "/", lambda page: page.get_by_role("row").nth(1).wait_for())
     take("workers", "/workers", lambda page: page.get_by_text("alive", exact=True).first.wait_for())
     gblend.experiments.wait(experiment.id)
     for name, theme, size in (("job", "light", WIDE), ("job-dark", "dark", WIDE), ("job-phone", "dark", PHONE)):
