@@ -4,7 +4,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test chaos lint format bench bench-method bench-reliability lock clean
+.PHONY: help setup demo serve test chaos lint format bench bench-method bench-reliability screenshots lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -84,6 +84,9 @@ bench-method: setup ## strategies x seeds x data sets below SETS (two hours on t
 
 bench-reliability: setup ## what the engine promises, measured: kills, cancels, streams, idle CPU (ten minutes)
 	$(PY) -m benchmarks.reliability
+
+screenshots: setup ## pictures of every page of the dashboard, for docs/dashboard.md (two minutes; needs Chromium)
+	$(PY) -m examples.screenshots
 
 lock: ## write constraints.txt anew from the newest versions that pyproject.toml allows
 	@folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \

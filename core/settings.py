@@ -134,6 +134,9 @@ class DataSettings(_Area):
     memory_bytes: Annotated[int, Field(ge=0)] = 2_147_483_648
     """What the decoded samples of one modality may take in the memory of a training; more is kept on the worker's disk,
     in the run directory, until the process ends."""
+    store_seconds: Annotated[float, Field(ge=0)] = 60.0
+    """An object store that does not answer a training is asked again for so long; then the attempt ends and is repeated
+    like one whose worker was lost."""
 
 
 class EngineSettings(_Area):

@@ -9,6 +9,7 @@ A database that does not answer is asked again until the lease could be somebody
 from __future__ import annotations
 
 import random
+import signal
 import time
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
@@ -20,7 +21,7 @@ from core.events import EstimateCompleted, JobEvent, Progress, RunCompleted, Run
 from core.jobs.broker import WakeUp
 from core.jobs.lease import Lease, StoredArtifact, StoredEstimate
 from core.jobs.state import CANCEL_REQUESTED, PAUSE_REQUESTED
-from core.jobs.units import CHILD_CRASHED, CHILD_STALLED, MAX_RUNTIME, UnitService
+from core.jobs.units import CHILD_CRASHED, CHILD_STALLED, DATA_CUT, MAX_RUNTIME, UnitService
 from core.settings import EngineSettings
 from worker import child as exits
 from worker.checkpoint_sharing import CheckpointSharing
@@ -201,8 +202,8 @@ class Attempt:
                 self._fail(failed)
             case _ if self._stalled:
                 self._hung()
-            case exits.UNREACHABLE, _ if self._kill_at is None:
-                self._unreachable()
+            case exits.PASSING_FAILURE, _ if self._kill_at is None and (failure := self._run.failure()) is not None:
+                self._put_back(failure)
             case exits.NODES_MISSING, _ if self._kill_at is None:
                 self._wait_for_nodes()
             case _ if code == exits.STOPPED or self._kill_at is not None:
@@ -263,6 +264,16 @@ class Attempt:
         self._insist(lambda: self._units.fail(self._lease, error, reason=failed.code[:64]))
         log.info("job failed for good", code=failed.code)
 
+    def _put_back(self, failure: dict[str, Any]) -> None:
+        """The attempt failed for a reason that may pass: as after a crash there are so many attempts, and rests."""
+        error = {
+            **failure,
+            "message": f"{failure['message']} (attempt {self._lease.attempt})",
+            "log": self._run.log_tail(),
+        }
+        log.warning("the attempt failed, and may be repeated", code=error["code"])
+        self._insist(lambda: self._units.release(self._lease, reason=error["code"][:64], error=error))
+
     def _give_back(self) -> None:
         if self._is_over_time():
             reason = MAX_RUNTIME
@@ -270,16 +281,6 @@ class Attempt:
             reason = {"cancel": CANCEL_REQUESTED, "pause": PAUSE_REQUESTED}.get(self._asked_for, "worker_shutdown")
         if self._insist(lambda: self._units.release(self._lease, reason=reason)):
             self._handed_back(self._lease.unit_id)
-
-    def _unreachable(self) -> None:
-        """Something that the training needs was not there, and may be later: as after a crash, but it said what."""
-        error = self._run.failure() or {
-            "code": CHILD_CRASHED,
-            "message": "something could not be reached",
-            "hint": None,
-        }
-        log.warning("the training could not reach what it needs", code=error["code"])
-        self._insist(lambda: self._units.release(self._lease, reason=str(error["code"])[:64], error=error))
 
     def _wait_for_nodes(self) -> None:
         """Whoever waits for the same workers must not wait in the same rhythm."""
@@ -297,20 +298,23 @@ class Attempt:
         while time.monotonic() < until:
             self._renew()  # ends with `LeaseLostError` once the run has been put back, failed or succeeded
             time.sleep(TICK_SECONDS)
-        if code == exits.UNREACHABLE:
-            self._unreachable()
-        else:
+        failure = self._run.failure() if code == exits.PASSING_FAILURE else None
+        if failure is None:
             self._crashed(code)
+        else:
+            self._put_back(failure)
 
     def _crashed(self, code: int) -> None:
-        error = {
-            "code": CHILD_CRASHED,
-            "message": f"the training process {describe_exit(code)} before its end (attempt {self._lease.attempt})",
-            "hint": "SIGKILL usually means out of memory: try a smaller batch_size" if code == -9 else None,
-            "log": self._run.log_tail(),
-        }
+        reason, hint = CHILD_CRASHED, None
+        message = f"the training process {describe_exit(code)} before its end (attempt {self._lease.attempt})"
+        if code == -signal.SIGKILL:
+            hint = "SIGKILL usually means out of memory: try a smaller batch_size"
+        elif code == -signal.SIGBUS:  # nothing that it maps but the files of a saved data set can lose a page
+            reason, message = DATA_CUT, f"a file of the data set was cut while it was read: {message}"
+            hint = "write a data set beside the old one and rename it; where nobody wrote, look at the disk"
+        error = {"code": reason, "message": message, "hint": hint, "log": self._run.log_tail()}
         log.warning("the training crashed", exit=describe_exit(code), tail=error["log"])
-        self._insist(lambda: self._units.release(self._lease, reason=CHILD_CRASHED, error=error))
+        self._insist(lambda: self._units.release(self._lease, reason=reason, error=error))
 
     def _hung(self) -> None:
         seconds = f"{self._engine.stall_seconds:g} s"

@@ -11,7 +11,7 @@ from typing import IO
 
 from worker.rundir import RunDirectory
 
-COMPLETE, PERMANENT_FAILURE, NODES_MISSING, UNREACHABLE, STOPPED = 0, 65, 69, 74, 75
+COMPLETE, PERMANENT_FAILURE, NODES_MISSING, PASSING_FAILURE, STOPPED = 0, 65, 69, 74, 75
 """Exit codes of the child (sysexits: EX_OK, EX_DATAERR, EX_UNAVAILABLE, EX_IOERR, EX_TEMPFAIL). Anything else is a
 crash."""
 

@@ -7,7 +7,7 @@ spec.json        what to train, where earlier attempts left checkpoints, how oft
 estimates/       the losses of all heads, where other workers have estimated them
 events.jsonl     the child's journal
 progress.json    where it is now
-failure.json     why it could not go on, where trying again later may help
+failure.json     why the attempt ended, where a later one may succeed
 child.log        its standard output and error
 checkpoints/ artifacts/
 """
@@ -35,7 +35,7 @@ CHECKPOINTS = "checkpoints"
 MEETING = "meeting.json"
 """Written by the training (`core.training.nodes`), which cannot be imported here: it needs torch."""
 FAILURE = "failure.json"
-"""Written by the training (`core.training.drive`)."""
+"""Written by the training as well (`core.training.drive`)."""
 CHECKPOINT_NAME = re.compile(r"[0-9]{1,20}(?:\.[0-9]{1,20}){0,3}")
 """Of a finished checkpoint's folder (`core.training.checkpoint`)."""
 _RESUMABLE = {LOG_NAME, CHECKPOINTS, "events.jsonl"}
@@ -117,12 +117,14 @@ class RunDirectory:
             return None
 
     def failure(self) -> dict[str, Any] | None:
-        """What the training could not reach (`GblendError.to_json`); `None` where it did not say."""
+        """Why the attempt ended, as the child tells it where a later one may succeed: `{code, message, hint, errors}`;
+        `None` where it told nothing."""
         try:
-            found = json.loads((self.path / FAILURE).read_bytes())
+            told = json.loads((self.path / FAILURE).read_bytes())
         except (FileNotFoundError, ValueError):
             return None
-        return found if isinstance(found, dict) else None
+        is_told = isinstance(told, dict) and {"code", "message"} <= told.keys()
+        return told if is_told else None
 
     def meeting(self) -> str | None:
         """`address:port` where the first machine's training waits for the others; `None` before it does."""

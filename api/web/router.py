@@ -20,7 +20,18 @@ router = APIRouter(tags=["service"])
 
 _HERE = Path(__file__).parent
 _STATIC = _HERE / "static"
-PAGES = ("/jobs", "/jobs/{id}", "/compare", "/experiments/{id}", "/datasets", "/datasets/{id}", "/workers")
+PAGES = (
+    "/jobs",
+    "/jobs/{id}",
+    "/new",
+    "/compare",
+    "/experiments/{id}",
+    "/datasets",
+    "/datasets/{id}",
+    "/models",
+    "/models/{id}",
+    "/workers",
+)
 """Beside `/` itself. They are all the same document: `static/app.js` tells them apart."""
 
 _SAFE = {

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from core.data.assessment import Assessment
 from core.data.problems import EXAMPLES, RowProblem
 from core.data.references import modality_references
-from core.data.split import TRAIN
+from core.data.split import PART_NAMES, TEST, TRAIN, VALIDATION, Parts
 from core.data.table import Mask, Rows, Table
 from core.data.targets import Quantity, Targets
 from core.errors import Issue
@@ -54,7 +54,8 @@ def rows_without_any(modalities: Sequence[Modality], absent: Mapping[str, Mask])
 def absence_issues(
     modalities: Sequence[Modality], absent: Mapping[str, Mask], assessment: Assessment, pointer: str
 ) -> list[Issue]:
-    """Errors for a modality that T or V lacks altogether; warnings for one that train lacks mostly, or by class.
+    """Errors for a modality that T or V lacks altogether; warnings for one that another part lacks altogether, or that
+    train lacks mostly, or by class.
 
     `absent` [N] is of the rows that were assessed; `pointer` is that of the data set.
     """
@@ -69,14 +70,27 @@ def absence_issues(
         where = f"{pointer}/modalities/{index}/missing"
         never = _never_present(modality.name, mask, train, assessment.holdout, where)
         issues += never or [
-            issue
-            for issue in (
-                _mostly(modality.name, mask[train], where),
-                _tells_class(modality.name, mask, assessment.labels, np.flatnonzero(train), where),
-            )
-            if issue is not None
+            *_never_measured(modality.name, mask, assessment.parts, where),
+            *_mostly(modality.name, mask[train], where),
+            *_tells_class(modality.name, mask, assessment.labels, np.flatnonzero(train), where),
         ]
     return issues
+
+
+def _never_measured(name: str, absent: Mask, parts: Parts, pointer: str) -> list[Issue]:
+    """Warnings for parts on which the head of a modality has nothing to go by."""
+    return [
+        Issue(
+            code="missing.whole_part",
+            severity="warning",
+            detail=f"no row of {PART_NAMES[part]} has the modality {name!r}",
+            pointer=pointer,
+            hint="what is measured there says nothing of this modality; split by a draw, or fill in some rows",
+            count=int(rows.sum()),
+        )
+        for part in (VALIDATION, TEST)
+        if (rows := parts == part).any() and absent[rows].all()
+    ]
 
 
 def _never_present(name: str, absent: Mask, train: Mask, holdout: Mask | None, pointer: str) -> list[Issue]:
@@ -98,20 +112,22 @@ def _never_present(name: str, absent: Mask, train: Mask, holdout: Mask | None, p
     ]
 
 
-def _mostly(name: str, absent: Mask, pointer: str) -> Issue | None:
+def _mostly(name: str, absent: Mask, pointer: str) -> list[Issue]:
     if absent.mean() <= 0.5:
-        return None
-    return Issue(
-        code="missing.mostly",
-        severity="warning",
-        detail=f"{int(absent.sum())} of {len(absent)} rows of train lack the modality {name!r}",
-        pointer=pointer,
-        hint="its encoder learns from the others alone",
-        count=int(absent.sum()),
-    )
+        return []
+    return [
+        Issue(
+            code="missing.mostly",
+            severity="warning",
+            detail=f"{int(absent.sum())} of {len(absent)} rows of train lack the modality {name!r}",
+            pointer=pointer,
+            hint="its encoder learns from the others alone",
+            count=int(absent.sum()),
+        )
+    ]
 
 
-def _tells_class(name: str, absent: Mask, targets: Targets, train: Rows, pointer: str) -> Issue | None:
+def _tells_class(name: str, absent: Mask, targets: Targets, train: Rows, pointer: str) -> list[Issue]:
     """A warning where the rows of a class (the larger half of the numbers) lack a modality oftener than the others."""
     titles, inside, gone = _counts(targets, absent, train)
     total, share = len(train), float(absent[train].mean())
@@ -121,18 +137,20 @@ def _tells_class(name: str, absent: Mask, targets: Targets, train: Rows, pointer
     difference = np.abs(rate - others) * ((inside > 0) & (inside < total))
     telling = np.flatnonzero((difference >= TELLING_DIFFERENCE) & (difference > TELLING_ERRORS * error))
     if not len(telling):
-        return None
+        return []
     worst = telling[np.argsort(-difference[telling], kind="stable")].tolist()
     shown = [f"{titles[code]}: {rate[code]:.0%}, others: {others[code]:.0%}" for code in worst[:EXAMPLES]]
-    return Issue(
-        code="missing.tells_class",
-        severity="warning",
-        detail=f"in train, how often {name!r} is missing depends on the target ({shown[0]})",
-        pointer=pointer,
-        hint="a model learns this, too; if it will not be so where it is used, fill the rows in or leave some out",
-        count=len(worst),
-        examples=tuple(shown),
-    )
+    return [
+        Issue(
+            code="missing.tells_class",
+            severity="warning",
+            detail=f"in train, how often {name!r} is missing depends on the target ({shown[0]})",
+            pointer=pointer,
+            hint="a model learns this, too; if it will not be so where it is used, fill the rows in or leave some out",
+            count=len(worst),
+            examples=tuple(shown),
+        )
+    ]
 
 
 def _counts(targets: Targets, absent: Mask, rows: Rows) -> tuple[tuple[str, ...], Floats, Floats]:

@@ -29,9 +29,10 @@ from core.data.modalities.prepared import fit_prepared
 from core.data.modalities.space import Space
 from core.data.modalities.tabular import constant_columns
 from core.data.pretrained import check_frames, find_pretrained, names_model, pretrained_of
-from core.data.problems import RowProblem
+from core.data.problems import UNAVAILABLE, RowProblem, is_passing
 from core.data.quantity import TargetScale
 from core.data.remote import RemoteBlob, fetching_ahead
+from core.data.sources import Limits
 from core.data.split import Codes
 from core.data.store import Store
 from core.data.survey import Survey, judge, take_survey
@@ -131,6 +132,7 @@ class _Means:
     space: Space
     featuriser: Featuriser | None
     load_inputs: LoadInputs | None
+    store_seconds: float
     telling: Telling
     tuned: dict[str, Tuned] = field(default_factory=dict)
     """Is filled while reading."""
@@ -149,18 +151,25 @@ def prepare(
     pretrained models are trained `load_inputs`; how far these are is told to `telling` (a featuriser has its own).
 
     Raises DataError with every issue found: those of `core.data.validation`, and what only contents show (files that
-    cannot be decoded, NaN, shapes).
+    cannot be decoded, NaN, shapes); where an object store is away, with that alone (`core.data.problems.is_passing`).
     """
     dataset = spec.dataset
-    survey = take_survey(dataset, spec.holdout, roots, arrays=True, pointer=_POINTER, holdout_pointer=_HOLDOUT_POINTER)
+    loading = loading or Loading()
+    survey = take_survey(
+        dataset,
+        spec.holdout,
+        roots,
+        arrays=True,
+        pointer=_POINTER,
+        holdout_pointer=_HOLDOUT_POINTER,
+        limits=Limits(store_seconds=loading.store_seconds),
+    )
     issues = survey.issues
     if survey.table is None or survey.source is None:
         raise _failure(issues)
-    loading = loading or Loading()
     with DecoderPool(loading.processes, loading.file_seconds) as pool:
-        means = _Means(
-            pool, Space(loading.scratch, loading.memory_bytes), featuriser, load_inputs, telling or Telling()
-        )
+        space = Space(loading.scratch, loading.memory_bytes)
+        means = _Means(pool, space, featuriser, load_inputs, loading.store_seconds, telling or Telling())
         readings = _read_all(survey, spec, roots, means)
     found, keep = judge(survey, dataset.on_bad_sample, _POINTER)
     issues += found
@@ -231,7 +240,11 @@ def _read_all(survey: Survey, spec: JobSpec, roots: Mapping[str, Path], means: _
         try:
             reading = _read_one(modality, where, survey, roots, means)
         except (SpecError, DataError) as error:  # a property of the modality or its encoder, not of one row
-            survey.issues += [replace(issue, pointer=issue.pointer or where) for issue in error.issues]
+            found = tuple(replace(issue, pointer=issue.pointer or where) for issue in error.issues)
+            if is_passing(error):  # who asks for the next modality waits once more
+                error.issues = found
+                raise
+            survey.issues += found
             continue
         survey.tell(modality.name, where, reading.problems)
         survey.issues += [replace(warning, pointer=where) for warning in reading.warnings]
@@ -246,7 +259,7 @@ def _read_one(modality: Modality, where: str, survey: Survey, roots: Mapping[str
     missing: list[RowProblem] = []
     if isinstance(modality, MediaModality):
         cells = survey.table.columns[modality.column].cells()
-        located = locate_files(cells, survey.source.base, roots)
+        located = locate_files(cells, survey.source.base, roots, store_seconds=means.store_seconds)
         issue = forbidden_issue(located, cells, survey.sample_ids, where)
         if issue is not None:
             survey.issues.append(issue)
@@ -327,8 +340,8 @@ def _fit_all(
 
 
 def _failure(issues: list[Issue]) -> DataError:
-    """All issues in one error that carries the first one's words."""
-    ordered = sorted(issues, key=lambda issue: issue.severity != "error")
+    """All issues in one error that carries the first one's words; of what may pass only where there is nothing else."""
+    ordered = sorted(issues, key=lambda issue: (issue.severity != "error", issue.code == UNAVAILABLE))
     errors = [issue for issue in ordered if issue.severity == "error"]
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
     return DataError(f"{errors[0].detail}{more}", code=errors[0].code, hint=errors[0].hint, issues=tuple(ordered))

@@ -17,12 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.data.problems import encoder_error
+from core.data.problems import UNREACHABLE, encoder_error
 from core.data.uris import refusal
 from core.errors import DataError
 
-UNREACHABLE = "encoder.unreachable"
-"""The code of errors that are the network's, and may be over later."""
 log = logging.getLogger(__name__)
 
 _WEIGHTS = re.compile(r"model(-\d{5}-of-\d{5})?\.safetensors")

@@ -19,8 +19,7 @@ from core.data.duplicates import Budget, Duplicates, duplicate_issue, same_files
 from core.data.fingerprint import dataset_fingerprint
 from core.data.media_headers import Headers, read_headers
 from core.data.modalities.audio import rate_warnings
-from core.data.problems import RowProblem
-from core.data.sources.base import UNCHECKED
+from core.data.problems import NOT_CHECKED, RowProblem
 from core.data.split import UNUSED, Codes
 from core.data.statistics import DatasetStatistics
 from core.data.validation import CheckLimits, FileProblems, Look, look_at
@@ -88,7 +87,7 @@ def inspect(
     )
     if look.survey.table is None:
         # What was not looked at in time is no reason to refuse a job, but there is nothing to say of it here.
-        found = [replace(issue, severity="error") if issue.code == UNCHECKED else issue for issue in look.issues]
+        found = [replace(issue, severity="error") if issue.code == NOT_CHECKED else issue for issue in look.issues]
         return Inspection(issues=tuple(found), statistics=None, fingerprint=None)
     parts = part_codes(look)
     texts = {

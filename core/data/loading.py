@@ -7,6 +7,7 @@ from pathlib import Path
 
 FILE_SECONDS = 60.0
 MEMORY_BYTES = 2 * 2**30
+STORE_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,5 +20,7 @@ class Loading:
     """How long one file may take, where other processes decode."""
     memory_bytes: int = MEMORY_BYTES
     """What the decoded samples of one modality may take in memory before they go to `scratch`."""
+    store_seconds: float = 0.0
+    """For how long an object store that is away is asked again."""
     scratch: Path | None = None
     """A folder for what is too large for memory; None: there is none."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from core.data.blobs import Blob
-from core.data.problems import EXAMPLES, RowProblem
+from core.data.problems import EXAMPLES, NOT_CHECKED, RowProblem
 from core.data.remote import RemoteFiles, Shelf
 from core.data.remote.files import LocalFiles
 from core.data.uris import MediaFolder, escaped
@@ -33,15 +33,17 @@ def locate_files(
     *,
     most: int | None = None,
     deadline: float | None = None,
+    store_seconds: float = 0.0,
 ) -> Located:
     """Find each cell's file below the roots; a cell that is a file itself is taken as it is.
 
     `most` bounds how many files are looked for (an even sample of the rows), `deadline` (of `time.monotonic`) how
-    long; the texts of all cells are judged in any case. Files on an object store are known from listings.
+    long; the texts of all cells are judged in any case. Files on an object store are known from listings; one that is
+    away is asked again for `store_seconds`, where there is no deadline.
 
     Raises DataError where an object store does not answer, or refuses.
     """
-    shelf = Shelf(roots, None if deadline is None else deadline - time.monotonic())
+    shelf = Shelf(roots, None if deadline is None else deadline - time.monotonic(), store_seconds)
     parents: dict[Path, LocalFiles | RemoteFiles | None] = {}
     folder = MediaFolder(base, roots)
     step = 1 if most is None or len(cells) <= most else -(-len(cells) // max(1, most))
@@ -70,7 +72,7 @@ def locate_files(
         try:
             blob = None if files is None else files.blob(path)
         except DataError as error:
-            if error.code != "source.not_checked":
+            if error.code != NOT_CHECKED:
                 raise
             files = parents[path.parent] = None  # its listing takes too long
         if files is None:

@@ -6,9 +6,15 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from core.errors import DataError, Issue, Severity
+from core.errors import DataError, GblendError, Issue, Severity
 
 EXAMPLES = 5
+UNAVAILABLE = "source.unavailable"
+"""An object store is away: no fault of the data, and over some time later."""
+UNREACHABLE = "encoder.unreachable"
+"""A hub of models is away, likewise."""
+NOT_CHECKED = "source.not_checked"
+"""A warning: a request may not take as long as it would take to look at the source."""
 
 HINTS = {
     "file.missing": "paths are relative to base_uri, or to the manifest's own folder where it is left out",
@@ -103,6 +109,19 @@ class RowProblems:
                 )
             )
         return found
+
+
+def is_passing(error: GblendError) -> bool:
+    """Whether all that is wrong is that an object store or a hub is away: the same attempt may succeed later."""
+    wrong = {issue.code for issue in error.issues if issue.severity == "error"} or {error.code}
+    return wrong <= {UNAVAILABLE, UNREACHABLE}
+
+
+def not_checked(reason: str, *, hint: str = "large shards, or a manifest, are looked at faster") -> DataError:
+    """No fault of the data: they are not looked at here and now, but by the worker."""
+    detail = f"the data are not looked at before a worker has them: {reason}"
+    hint = f"the worker looks at all of them before it trains, and what is wrong will fail the job; {hint}"
+    return source_error(NOT_CHECKED, detail, hint=hint, severity="warning")
 
 
 def source_error(

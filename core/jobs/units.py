@@ -44,13 +44,15 @@ from core.persistence.repositories import CheckpointRepository, JobRepository, U
 from core.persistence.repositories.counters import LEASES_EXPIRED
 from core.settings import EngineSettings
 
-__all__ = ["CHILD_CRASHED", "CHILD_STALLED", "MAX_RUNTIME", "WORKER_LOST", "UnitService"]
+__all__ = ["CHILD_CRASHED", "CHILD_STALLED", "DATA_CUT", "MAX_RUNTIME", "WORKER_LOST", "UnitService"]
 
 log = logging.getLogger(__name__)
 
 WORKER_LOST = "worker_lost"
 CHILD_CRASHED = "child_crashed"
 CHILD_STALLED = "child_stalled"
+DATA_CUT = "data_cut"
+"""The process died of a page that is no longer there: a file that it had mapped into memory was cut."""
 
 
 class UnitService(UnitQueue):

@@ -1,10 +1,10 @@
 """The training process: `python -m core.training --run-dir D`.
 
 Reads `D/spec.json`; writes `D/events.jsonl`, `D/progress.json`, `D/checkpoints/`, `D/artifacts/`. Exit codes: 0 the
-run is complete; 65 (EX_DATAERR) it failed for a reason that a retry will not mend, told in the last event; 75
-(EX_TEMPFAIL) it was asked to stop (SIGTERM: at once while it loads, then at the next batch) and can be resumed; 74
-(EX_IOERR) a network did not let it have what it needs (`D/failure.json` says what), and a retry may; anything else is a
-crash.
+run is complete; 65 (EX_DATAERR) it failed for a reason that a retry will not mend, told in the last event; 74
+(EX_IOERR) an object store or a hub of models is away, told in `D/failure.json`: the same attempt may succeed later; 75
+(EX_TEMPFAIL) it was asked to stop (SIGTERM: at once while it loads, then at the next batch) and can be resumed;
+anything else is a crash.
 
 Where the spec asks for several devices, this process becomes torchrun, which starts itself anew on each of them
 (`core.training.launch`); whoever started it sees one process that behaves in the same way. Where it is one of several

@@ -18,7 +18,7 @@ from core.data.feature_pass import Telling
 from core.data.features import Featuriser
 from core.data.fingerprint import check_same_data
 from core.data.hub import Hub
-from core.data.hub_files import UNREACHABLE
+from core.data.problems import is_passing
 from core.errors import DataError, GblendError, SpecError, TrainingError
 from core.events import (
     EpochCompleted,
@@ -47,8 +47,10 @@ from core.training.run import estimate_head, run
 from core.training.session import Session
 
 EXIT_DONE, EXIT_FAILED, EXIT_STOPPED, EXIT_MISSING = 0, os.EX_DATAERR, os.EX_TEMPFAIL, os.EX_UNAVAILABLE
-EXIT_UNREACHABLE = os.EX_IOERR
+EXIT_PASSING = os.EX_IOERR
 
+FAILURE = "failure.json"
+"""Why the run cannot go on now, though it may later: `{code, message, hint, errors}`."""
 _CHECKPOINTED = (PretrainEpoch, EstimateEpoch, SuperEpochWeights, EpochCompleted, FineTuneEpoch)
 """Events at which counters have moved. The others begin something; a run that resumes before them tells them again.
 Between events, and within passes, `InterimCheckpoints` are taken."""
@@ -113,11 +115,14 @@ def drive(run_dir: Path, should_stop: Callable[[], bool]) -> int:
         code = EXIT_STOPPED
     except (SpecError, DataError, TrainingError) as error:
         log.error("the run cannot go on: %s", error.code, exc_info=True)
-        code = EXIT_UNREACHABLE if _may_be_over_later(error) else EXIT_FAILED
-        if code == EXIT_UNREACHABLE:
-            replace_file(run_dir / "failure.json", json.dumps(error.to_json()).encode())
-        elif ranks.is_first:
-            _tell_failure(journal or Journal(run_dir), error)
+        if is_passing(error):
+            # Not in the journal: the run has not failed. Any of several processes may be the one that was not answered.
+            replace_file(run_dir / FAILURE, json.dumps(error.to_json()).encode())
+            code = EXIT_PASSING
+        else:
+            code = EXIT_FAILED
+            if ranks.is_first:
+                _tell_failure(journal or Journal(run_dir), error)
     ranks.leave()
     return code
 
@@ -185,12 +190,6 @@ def _newest(session: Session, request: RunRequest, run_dir: Path) -> checkpoint.
 def _join(session: Session, files: Sequence[Path]) -> None:
     session.take_joined(spread.join([spread.read(path) for path in files], session.heads, session.identity))
     log.info("the heads were estimated by other processes: %s", ", ".join(session.heads))
-
-
-def _may_be_over_later(error: GblendError) -> bool:
-    """Whether a network is all that is at fault. No event tells it: the next attempt may not meet it."""
-    found = {issue.code for issue in error.issues if issue.severity == "error"}
-    return found == {UNREACHABLE}
 
 
 def _tell_failure(journal: Journal, error: GblendError) -> None:

@@ -72,8 +72,9 @@ def verdict(codes: Mapping[int, int]) -> int:
     SIGTERM, or failed because it was gone: the signal that it died of says most.
     """
     told = {os.EX_DATAERR, os.EX_TEMPFAIL, os.EX_UNAVAILABLE, os.EX_IOERR}
-    if codes.get(0) in told:
+    passing = [code for code in codes.values() if code == os.EX_IOERR]
+    if codes.get(0) in told and not (passing and codes[0] == os.EX_TEMPFAIL):  # stopped, because of the other one
         return codes[0]
     crashed = [code for code in codes.values() if code not in told and code != -signal.SIGTERM]
     killed = [code for code in crashed if code < 0]
-    return (killed or crashed or sorted(told & set(codes.values())) or list(codes.values()))[0]
+    return (killed or passing or crashed or sorted(told & set(codes.values())) or list(codes.values()))[0]

@@ -9,7 +9,7 @@ from typing import Any
 
 from core.data.feature_cache import MOST_BYTES
 from core.data.hub_access import HubAccess
-from core.data.loading import FILE_SECONDS, MEMORY_BYTES, Loading
+from core.data.loading import FILE_SECONDS, MEMORY_BYTES, STORE_SECONDS, Loading
 from core.processes import cores
 from core.spec import JobSpec
 from core.training.nodes import Nodes
@@ -77,4 +77,5 @@ def _loading(raw: dict[str, Any]) -> Loading:
         processes=processes,
         file_seconds=float(raw.get("file_seconds", FILE_SECONDS)),
         memory_bytes=int(raw.get("memory_bytes", MEMORY_BYTES)),
+        store_seconds=float(raw.get("store_seconds", STORE_SECONDS)),
     )

@@ -7,16 +7,21 @@ import { ThemeButton, startTheme } from "./parts/theme.js";
 /** Pattern, entry of the navigation that it belongs to, title, module. The pattern's group is the page's `id`. */
 const PAGES = [
   [/^\/(?:jobs)?$/, "/", "Jobs", () => import("./pages/jobs.js")],
+  [/^\/new$/, "/new", "New job", () => import("./pages/new.js")],
   [/^\/jobs\/([\w-]+)$/, "/", "Job", () => import("./pages/job.js")],
   [/^\/compare$/, "/compare", "Compare", () => import("./pages/compare.js")],
   [/^\/experiments\/([\w-]+)$/, "/compare", "Experiment", () => import("./pages/experiment.js")],
   [/^\/datasets$/, "/datasets", "Data sets", () => import("./pages/datasets.js")],
   [/^\/datasets\/(ds_[A-Za-z0-9]{1,60})$/, "/datasets", "Data set", () => import("./pages/dataset.js")],
+  [/^\/models$/, "/models", "Models", () => import("./pages/models.js")],
+  [/^\/models\/([\w-]+)$/, "/models", "Model", () => import("./pages/model.js")],
   [/^\/workers$/, "/workers", "Workers", () => import("./pages/workers.js")],
 ];
 const NAVIGATION = [
   ["/", "Jobs"],
+  ["/new", "New job"],
   ["/compare", "Compare"],
+  ["/models", "Models"],
   ["/datasets", "Data sets"],
   ["/workers", "Workers"],
 ];

@@ -53,7 +53,7 @@ def retry(
         made = session.gblend.jobs.retry(job_id, scheduling=body.get("scheduling"), idempotency_key=idempotency_key)
         print_job_line(session.out, made)
         if not as_json:
-            session.out.note(f"watch it: gblend watch {made.id}")
+            session.out.note(f"watch it: gblend watch {made.id}, or at {session.page('jobs', made.id)}")
 
 
 def delete(

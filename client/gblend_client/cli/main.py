@@ -77,7 +77,7 @@ def submit(
         if watch_it:
             raise typer.Exit(follow(session.gblend, session.out, job.id))
         if not as_json:
-            session.out.note(f"watch it: gblend watch {job.id}")
+            session.out.note(f"watch it: gblend watch {job.id}, or at {session.page('jobs', job.id)}")
 
 
 @app.command()
@@ -297,7 +297,8 @@ def _experiment_id(session: Session, spec: str, wanted: Wanted, key: str | None,
         print_job_line(session.out, made)
     if not session.out.as_json:
         session.out.warnings(made.warnings)
-        session.out.note(f"{len(made.jobs)} jobs; compare later: gblend compare {made.id}")
+        where = session.page("experiments", made.id)
+        session.out.note(f"{len(made.jobs)} jobs; compare later: gblend compare {made.id}, or at {where}")
     return made.id
 
 

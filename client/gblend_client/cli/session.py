@@ -30,6 +30,10 @@ class Session:
     gblend: Gblend
     out: Output
 
+    def page(self, *path: str) -> str:
+        """The address of a page of the dashboard."""
+        return "/".join((self.gblend.base_url.rstrip("/"), *path))
+
 
 @contextmanager
 def open_session(url: str | None, as_json: bool) -> Iterator[Session]:

@@ -14,7 +14,7 @@ from core.data.inference.columns import PARTS, TARGETS
 from core.data.remote import RemoteFiles, Shelf
 from core.data.sources import Limits, Source, open_source
 from core.data.sources.folder import METADATA, kind_of_file
-from core.data.sources.hf_disk import DICT, STATE
+from core.data.sources.saved_folder import DICT, STATE
 from core.data.uris import is_file, resolve
 from core.errors import GblendError, Issue
 from core.spec.sources import ArraysSource, FolderSource, HfDiskSource, ManifestSource, WebDatasetSource
@@ -130,9 +130,10 @@ def _source_of(uri: str, path: Path, shelf: Shelf) -> tuple[SourceSpec, str, Fil
 
 def _folder(uri: str, path: Path, shelf: Shelf) -> tuple[SourceSpec, str, FilesSplit | None]:
     files = shelf.at(path)
+    lone: Collection[str] = ()
     if isinstance(files, RemoteFiles):
-        folders = sorted(files.listing(path).folders)
-        entries = {*files.listing(path).files, *folders}
+        folders, lone = sorted(files.listing(path).folders), files.listing(path).files
+        entries = {*lone, *folders}
     else:
         folders = [folder.name for folder in _folders(path)]
         entries = {entry.name for entry in path.iterdir()}
@@ -140,7 +141,7 @@ def _folder(uri: str, path: Path, shelf: Shelf) -> tuple[SourceSpec, str, FilesS
     if STATE in names:
         return HfDiskSource(type="hf_disk", uri=uri), "a saved Hugging Face data set", None
     if DICT in names:
-        parts = _split_of([entry.name for entry in path.iterdir() if is_file(entry / STATE)])
+        parts = _split_of([name for name in names if name not in lone and files.is_file(path / name / STATE)])
         if parts is not None:
             return HfDiskSource(type="hf_disk", uri=uri), f"saved data sets {_told(parts)}", parts
     if any(name in METADATA for name in names):

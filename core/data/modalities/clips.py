@@ -1,7 +1,8 @@
 """One video file to pixels `[frames, C, H, W]`, with PyAV (the extra `video`).
 
 Frames are those shown at evenly spaced moments of the clip, or of its first `max_seconds`; a clip with fewer shows some
-twice. Resizing is that of images. A phone's rotation is applied. Only the first video stream counts.
+twice. Resizing is that of images. What the container says of turning or mirroring
+them (a phone's display matrix) is applied, as players do. Only the first video stream counts.
 """
 
 from __future__ import annotations
@@ -51,8 +52,10 @@ def decode_clip(file: IO[bytes], *, frames: int, size: Sequence[int] | None, mod
 
 
 def describe_clip(file: IO[bytes]) -> dict[str, Any]:
-    """`width`, `height`, and where the file says so, `seconds` and `frames`; decodes nothing. Raises as `decode_clip`
-    does."""
+    """`width` and `height` as they are coded, and where the file says so, `seconds` and `frames`; decodes nothing.
+
+    Raises as `decode_clip` does.
+    """
     av = _pyav()
     demuxer = container_of(file)
     try:
@@ -179,9 +182,20 @@ def _pixels(frame: Any, mode: str, size: Sequence[int] | None) -> Raw:
     image = Image.fromarray(frame.to_ndarray(format="rgb24", threads=1))
     if mode == "grey":
         image = image.convert("L")
-    if turns := round(frame.rotation / 90) % 4:
-        image = Image.fromarray(np.rot90(np.asarray(image), turns))
+    matrix = frame.side_data.get("DISPLAYMATRIX")
+    if matrix is not None:
+        image = Image.fromarray(_turned(np.asarray(image), np.frombuffer(matrix, dtype=np.int32)))
     if size is not None and image.size != (size[1], size[0]):
         image = image.resize((size[1], size[0]), Image.Resampling.BILINEAR)
     pixels = np.asarray(image)
     return np.ascontiguousarray(pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1))
+
+
+def _turned(pixels: Raw, matrix: Raw) -> Raw:
+    """A frame as it is shown: a display matrix of int32 `[9]` sends x, y to m0 x + m3 y, m1 x + m4 y. Of angles in
+    between, which nobody films at, the nearest quarter turn."""
+    across, down = (int(matrix[0]), int(matrix[4]))
+    if abs(int(matrix[1])) > abs(across):
+        pixels = pixels.swapaxes(0, 1)
+        across, down = int(matrix[3]), int(matrix[1])
+    return np.ascontiguousarray(pixels[:: -1 if down < 0 else 1, :: -1 if across < 0 else 1])

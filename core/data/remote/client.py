@@ -6,15 +6,18 @@ Credentials come from the environment of the process, as the store's own client 
 from __future__ import annotations
 
 import functools
+import logging
 import os
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.data.problems import source_error
-from core.errors import DataError, GblendError, Issue
+from core.data.problems import UNAVAILABLE, not_checked, source_error
+from core.data.remote.outage import is_outage
+from core.errors import DataError, GblendError
 from core.public_text import public_text
 
 _VERSIONS = ("ETag", "etag", "generation", "md5Hash", "LastModified", "updated", "mtime")
@@ -23,6 +26,12 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     # s3fs tries again by itself: an endpoint that is not there is to be known within seconds, not minutes.
     "s3": {"config_kwargs": {"connect_timeout": 5, "read_timeout": 30, "retries": {"max_attempts": 1}}},
 }
+
+
+log = logging.getLogger(__name__)
+
+_FIRST_REST, _LONGEST_REST = 0.5, 15.0
+"""Seconds until a store that is away is asked again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,26 +53,24 @@ class Listing:
 class Client:
     """One store. Thread-safe.
 
-    Raises DataError `source.backend` (the package is missing), `source.unreadable` (denied, away) and, where it takes
-    longer than `seconds`, `source.not_checked`; FileNotFoundError for what is not there.
+    Raises DataError `source.backend` (the package is missing), `source.unreadable` (denied), `source.unavailable`
+    (away, also after it was asked again for `patience` seconds) and, where it takes longer than `seconds`,
+    `source.not_checked`; FileNotFoundError for what is not there.
     """
 
     def __init__(self, scheme: str) -> None:
-        import fsspec
-
         try:
-            self._filesystem: Any = fsspec.filesystem(scheme, use_listings_cache=False, **_OPTIONS.get(scheme, {}))
+            self._filesystem: Any = _kind_of(scheme)(use_listings_cache=False, **_OPTIONS.get(scheme, {}))
         except ImportError as error:
-            hint = "pip install 'gblend[s3]'" if scheme == "s3" else str(error)
+            hint = f"pip install 'gblend[{scheme}]'" if scheme in ("s3", "gs") else str(error)
             detail = f"no package is installed here that speaks {scheme}://"
             raise source_error("source.backend", detail, hint=hint) from None
 
-    def listing(self, url: str, *, seconds: float | None = None) -> Listing:
+    def listing(self, url: str, *, seconds: float | None = None, patience: float = 0.0) -> Listing:
         """What lies in a folder; nothing where there is none."""
         path = _path(url)
         try:
-            with _told(url):
-                found = self._ask("ls", path, detail=True, seconds=seconds)
+            found = self._insist("ls", url, detail=True, seconds=seconds, patience=patience)
         except (FileNotFoundError, NotADirectoryError):
             found = []
         files: dict[str, Stat] = {}
@@ -79,15 +86,30 @@ class Client:
                 files[name] = _stat(info)
         return Listing(files, frozenset(folders))
 
-    def stat(self, url: str, *, seconds: float | None = None) -> Stat:
+    def stat(self, url: str, *, seconds: float | None = None, patience: float = 0.0) -> Stat:
         """The object as it is now."""
-        with _told(url):
-            return _stat(self._ask("info", _path(url), seconds=seconds))
+        return _stat(self._insist("info", url, seconds=seconds, patience=patience))
 
-    def download(self, url: str, target: Path, *, seconds: float | None = None) -> None:
+    def download(self, url: str, target: Path, *, seconds: float | None = None, patience: float = 0.0) -> None:
         """Its bytes, into a new file."""
-        with _told(url):
-            self._ask("get_file", _path(url), str(target), seconds=seconds)
+        self._insist("get_file", url, str(target), seconds=seconds, patience=patience)
+
+    def _insist(
+        self, what: str, url: str, *arguments: Any, seconds: float | None, patience: float, **named: Any
+    ) -> Any:
+        """Ask; of a store that is away again, after longer and longer rests. With `seconds` somebody waits: once."""
+        end = time.monotonic() + (patience if seconds is None else 0.0)
+        rest = _FIRST_REST
+        while True:
+            try:
+                with _told(url, seconds):
+                    return self._ask(what, _path(url), *arguments, seconds=seconds, **named)
+            except DataError as error:
+                if error.code != UNAVAILABLE or time.monotonic() + rest > end:
+                    raise
+                log.warning("%s; it is asked again in %g s", error.detail, rest)
+            time.sleep(rest)
+            rest = min(2 * rest, _LONGEST_REST)
 
     def _ask(self, what: str, *arguments: Any, seconds: float | None, **named: Any) -> Any:
         from fsspec.asyn import sync
@@ -107,6 +129,16 @@ def _client(scheme: str, _: int) -> Client:
     return Client(scheme)
 
 
+def _kind_of(scheme: str) -> Any:
+    if scheme == "gs":  # the one that fsspec knows would first ask, over gRPC, what kind of bucket it is
+        from gcsfs.core import GCSFileSystem
+
+        return GCSFileSystem
+    import fsspec
+
+    return fsspec.get_filesystem_class(scheme)
+
+
 def _path(url: str) -> str:
     return url.partition("://")[2].rstrip("/")
 
@@ -116,25 +148,17 @@ def _stat(info: Mapping[str, Any]) -> Stat:
     return Stat(int(info["size"]), version)
 
 
-def not_checked(reason: str) -> DataError:
-    """No fault of the data: they are not looked at here and now, but by the worker."""
-    issue = Issue(
-        code="source.not_checked",
-        severity="warning",
-        detail=f"the data are not looked at before a worker has them: {reason}",
-        hint="what is wrong with them will fail the job",
-    )
-    return DataError(issue.detail, code=issue.code, hint=issue.hint, issues=(issue,))
-
-
 @contextmanager
-def _told(url: str) -> Iterator[None]:
-    """Turns what a store's client raises into ours; FileNotFoundError passes."""
+def _told(url: str, seconds: float | None) -> Iterator[None]:
+    """Turns what a store's client raises into ours; FileNotFoundError passes. Nothing is chained: a traceback would
+    show the cause's own text."""
     try:
         yield
     except (GblendError, FileNotFoundError, NotADirectoryError):
         raise
-    except TimeoutError:  # fsspec's is one
+    except TimeoutError as error:  # fsspec's is one
+        if seconds is None:
+            raise _away(url, error) from None
         raise not_checked("the object store takes too long to answer") from None
     except PermissionError:
         raise source_error(
@@ -143,9 +167,18 @@ def _told(url: str) -> Iterator[None]:
             hint="the operator gives the credentials in the environment of API and workers the right to list and read",
         ) from None
     except Exception as error:  # noqa: BLE001 - botocore's errors, aiohttp's and others have no common base
-        # Not chained: a traceback would show the cause's own text.
+        if is_outage(error):
+            raise _away(url, error) from None
         raise source_error(
             "source.unreadable",
             f"the object store does not give {url!r}: {public_text(error)[:500]}",
-            hint="does it answer, and are its address and credentials in the environment of API and workers?",
+            hint="are its address and credentials in the environment of API and workers?",
         ) from None
+
+
+def _away(url: str, error: BaseException) -> DataError:
+    return source_error(
+        UNAVAILABLE,
+        f"the object store does not answer for {url!r}: {public_text(error)[:500]}",
+        hint="try again later; if it stays so, are its address and credentials in the environment of API and workers?",
+    )

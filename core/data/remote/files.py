@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from core.data import uris
 from core.data.blobs import Blob, FileBlob
-from core.data.problems import source_error
-from core.data.remote.client import Client, Listing, Stat, client_of, not_checked
+from core.data.problems import not_checked, source_error
+from core.data.remote.client import Client, Listing, Stat, client_of
 from core.data.remote.mirror import Mirror
 
 if TYPE_CHECKING:
@@ -59,6 +59,8 @@ class RemoteBlob:
     stat: Stat
     mirror: Mirror
     client: Client
+    patience: float = 0.0
+    """For how many seconds a store that is away is asked again."""
 
     def size(self) -> int:
         """See `Blob.size`."""
@@ -66,7 +68,7 @@ class RemoteBlob:
 
     def fetch(self) -> Path:
         """The copy in the mirror, as `Mirror.fetch` gives it."""
-        return self.mirror.fetch(self.url, self.stat, self.client)
+        return self.mirror.fetch(self.url, self.stat, self.client, patience=self.patience)
 
     def open(self) -> BinaryIO:
         """See `Blob.open`. Raises DataError, too, where the store does not give it."""
@@ -84,9 +86,9 @@ class RemoteFiles:
 
     remote = True
 
-    def __init__(self, name: str, root: Path, seconds: float | None) -> None:
+    def __init__(self, name: str, root: Path, seconds: float | None, patience: float) -> None:
         """`name`: the URL prefix; `root`: the path that stands for it."""
-        self._name, self._root = name, root
+        self._name, self._root, self._patience = name, root, patience
         # <mirror>/remote/<scheme>/<bucket>/...: as many parts as the prefix has, and two more.
         self._mirror = Mirror(root.parents[len(name.partition("://")[2].split("/")) + 1])
         self._end = None if seconds is None else time.monotonic() + seconds
@@ -104,7 +106,9 @@ class RemoteFiles:
     def blob(self, path: Path) -> Blob | None:
         """The bytes of a file; None where there is none. Fetches nothing."""
         stat = self._stat(path)
-        return None if stat is None else RemoteBlob(self._url(path), stat, self._mirror, client_of(self._name))
+        if stat is None:
+            return None
+        return RemoteBlob(self._url(path), stat, self._mirror, client_of(self._name), self._patience)
 
     def fetch(self, paths: Sequence[Path], limits: Limits, *, most: int | None = None) -> Fetched:
         """See `Shelf.fetch`."""
@@ -123,7 +127,7 @@ class RemoteFiles:
         held = self._mirror.hold(places)
         client = client_of(self._name)
         copies = {
-            path: self._mirror.fetch(self._url(path), stat, client, seconds=self._left())
+            path: self._mirror.fetch(self._url(path), stat, client, seconds=self._left(), patience=self._patience)
             for path, stat in known.items()
         }
         if list(copies.values()) != places:  # an object changed meanwhile
@@ -133,7 +137,8 @@ class RemoteFiles:
     def listing(self, folder: Path) -> Listing:
         """What lies in a folder. Raises DataError."""
         if folder not in self._listings:
-            self._listings[folder] = client_of(self._name).listing(self._url(folder), seconds=self._left())
+            client = client_of(self._name)
+            self._listings[folder] = client.listing(self._url(folder), seconds=self._left(), patience=self._patience)
         return self._listings[folder]
 
     def _stat(self, path: Path) -> Stat | None:
@@ -153,9 +158,10 @@ class RemoteFiles:
 class Shelf:
     """One look at all roots: remembers what it has listed. Not thread-safe."""
 
-    def __init__(self, roots: Mapping[str, Path], seconds: float | None = None) -> None:
-        """A store is asked for at most `seconds` in all."""
-        self._roots, self._seconds = roots, seconds
+    def __init__(self, roots: Mapping[str, Path], seconds: float | None = None, patience: float = 0.0) -> None:
+        """A store is asked for at most `seconds` in all; where there is no such bound, one that is away is asked again
+        for `patience` seconds, each time."""
+        self._roots, self._seconds, self._patience = roots, seconds, patience
         self._local = LocalFiles()
         self._remote: dict[str, RemoteFiles] = {}
         self._is_mixed = any(map(uris.is_remote, roots))
@@ -166,7 +172,7 @@ class Shelf:
         if found is None or not uris.is_remote(found[0]):
             return self._local
         if found[0] not in self._remote:
-            self._remote[found[0]] = RemoteFiles(*found, self._seconds)
+            self._remote[found[0]] = RemoteFiles(*found, self._seconds, self._patience)
         return self._remote[found[0]]
 
     def fetch(self, paths: Sequence[Path], limits: Limits, *, most: int | None = None) -> Fetched:

@@ -62,7 +62,9 @@ class Mirror:
         """Keep these copies, which need not be there yet."""
         return Lease(self._folder / "leases", paths)
 
-    def fetch(self, url: str, stat: Stat, client: Client, *, seconds: float | None = None) -> Path:
+    def fetch(
+        self, url: str, stat: Stat, client: Client, *, seconds: float | None = None, patience: float = 0.0
+    ) -> Path:
         """The copy of this version, downloaded where it is not there yet. Of an object that has changed since `stat`
         was taken the newer version is fetched, into the same copy's place as that version's listing would say.
 
@@ -78,8 +80,8 @@ class Mirror:
                 partial = self._folder / "partial" / secrets.token_hex(16)
                 partial.parent.mkdir(parents=True, exist_ok=True)
                 try:
-                    client.download(url, partial, seconds=_left(end))
-                    found = client.stat(url, seconds=_left(end))
+                    client.download(url, partial, seconds=_left(end), patience=patience)
+                    found = client.stat(url, seconds=_left(end), patience=patience)
                     if found == stat and _size(partial) == stat.size:
                         path.parent.mkdir(parents=True, exist_ok=True)
                         _sync(partial)

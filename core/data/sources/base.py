@@ -9,13 +9,11 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.data.problems import source_error
+from core.data.problems import not_checked, source_error
 from core.data.split import Parts
 from core.data.table import Column, ColumnHeader, Table
 
-__all__ = ["UNCHECKED", "Limits", "Source", "source_error"]
-
-UNCHECKED = "source.unchecked"
+__all__ = ["Limits", "Source", "source_error"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,14 +31,9 @@ class Limits:
     """Of `time.monotonic`: after it, no further file is listed and no further header or text of a shard read."""
 
     def check_time(self) -> None:
-        """Raises DataError `source.unchecked`, a warning, when the time is over: a slow disk is no reason to refuse."""
+        """Raises DataError `source.not_checked`, a warning, when the time is over: a slow disk is no wrong data set."""
         if self.deadline is not None and time.monotonic() > self.deadline:
-            raise source_error(
-                UNCHECKED,
-                "there are more files than could be looked at in the time that a request may take",
-                hint="the job looks at all of them before it trains; large shards, or a manifest, are read faster",
-                severity="warning",
-            )
+            raise not_checked("there are more files than could be looked at in the time that a request may take")
 
     fetched_bytes: int = 256 * 2**30
     """All files of a source that lies on an object store, known from its listing before anything is fetched."""
@@ -48,6 +41,8 @@ class Limits:
     """Where it is more than this, the source is not looked at here (`source.not_checked`)."""
     fetch_seconds: float | None = None
     """Nor where listing and fetching it take longer."""
+    store_seconds: float = 0.0
+    """Where they may take as long as they do: for how long a store that is away is asked again."""
 
 
 class Source(ABC):

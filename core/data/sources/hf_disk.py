@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from core.data.problems import EXAMPLES
+from core.data.remote import Shelf
 from core.data.sources.arrow import Pool, column_of, plain, storage_of
 from core.data.sources.arrow_cells import header_without_views, spans_of, unfolded
 from core.data.sources.arrow_messages import rows_of
@@ -21,23 +22,19 @@ from core.data.sources.base import Limits, Source, source_error
 from core.data.sources.binary import SMALLER, damage_named
 from core.data.sources.class_labels import class_names, with_names
 from core.data.sources.gathering import Gathering
-from core.data.sources.records import json_object
+from core.data.sources.saved_folder import DICT, INFO, STATE, SavedFolder
 from core.data.table import Column, ColumnHeader, Table
-from core.data.uris import escaped, is_file, refusal, resolve
-
-STATE, INFO, DICT = "state.json", "dataset_info.json", "dataset_dict.json"
-_MOST_JSON_BYTES = 16 * 2**20
-_MOST_FILES = 10_000
+from core.data.uris import escaped
 
 
 class HfDiskSource(Source):
     """The rows of all files that `state.json` names, in that order."""
 
-    def __init__(self, folder: Path, base: Path, roots: Mapping[str, Path], limits: Limits) -> None:
+    def __init__(self, folder: Path, base: Path, saved: SavedFolder, limits: Limits) -> None:
         self._limits = limits
         with damage_named("a saved data set"):
-            self._names = class_names(_json(folder, INFO).get("features"))
-            files = _data_files(folder, _json(folder, STATE), roots)
+            self._names = class_names(saved.json(INFO).get("features"))
+            files = saved.data_files()
             self._parts = [_Part.of(path, limits) for path in files]
             headers = self._headers()
         rows = sum(part.rows for part in self._parts)
@@ -49,6 +46,7 @@ class HfDiskSource(Source):
         super().__init__(folder, base, headers, rows)
         self.costly |= {name for name, header in self.headers.items() if header.kind == "file"}
         self.files = tuple(files)
+        self.held = saved.held
 
     def read(self, names: Collection[str]) -> Table:
         """See `Source.read`."""
@@ -148,11 +146,14 @@ class _Part:
                 yield place, (plain(batch.column(0)) for batch in reader)
 
 
-def open_hf_disk(folder: Path, base: Path, roots: Mapping[str, Path], limits: Limits) -> HfDiskSource:
+def open_hf_disk(
+    folder: Path, base: Path, roots: Mapping[str, Path], limits: Limits, shelf: Shelf | None = None
+) -> HfDiskSource:
     """The data set in a folder; where there are several, it is told how to name them. Raises DataError."""
-    if not is_file(folder / STATE) and is_file(folder / DICT):
+    saved = SavedFolder(folder, roots, limits, shelf or Shelf(roots))
+    if not saved.has(STATE) and saved.has(DICT):
         with damage_named("a saved data set"):
-            splits = _json(folder, DICT).get("splits")
+            splits = saved.json(DICT).get("splits")
         names = [name for name in splits if isinstance(name, str)] if isinstance(splits, list) else []
         shown = ", ".join(map(escaped, names[:EXAMPLES])) or "none"
         raise source_error(
@@ -162,62 +163,10 @@ def open_hf_disk(folder: Path, base: Path, roots: Mapping[str, Path], limits: Li
             '"test"}; or name one of them in uri',
             examples=tuple(map(escaped, names[:EXAMPLES])),
         )
-    if not is_file(folder / STATE):
+    if not saved.has(STATE):
         raise source_error(
             "source.malformed",
             f"the folder holds no {STATE}: no data set was saved there",
             hint="save one with datasets.Dataset.save_to_disk, or name the folder that does",
         )
-    return HfDiskSource(folder, base, roots, limits)
-
-
-def _json(folder: Path, name: str) -> dict[str, Any]:
-    path = folder / name
-    if not is_file(path):
-        raise ValueError(f"there is no {name}")
-    with path.open("rb") as file:
-        raw = file.read(_MOST_JSON_BYTES + 1)
-    if len(raw) > _MOST_JSON_BYTES:
-        raise ValueError(f"{name} has more than {_MOST_JSON_BYTES} bytes")
-    try:
-        return json_object(raw.decode("utf-8-sig"))
-    except ValueError as error:
-        raise ValueError(f"{name}: {error}") from error
-
-
-def _data_files(folder: Path, state: Mapping[str, Any], roots: Mapping[str, Path]) -> list[Path]:
-    """The files that the state names: right in the folder, nowhere else. Raises SpecError `source.forbidden`."""
-    if any(state.get(key) for key in ("_indices_files", "_indices_data_files")):
-        raise source_error(
-            "source.format",
-            "the data set is a selection of rows of another one",
-            hint="call flatten_indices() before save_to_disk",
-        )
-    entries = state.get("_data_files")
-    names = [entry.get("filename") if isinstance(entry, dict) else entry for entry in entries or ()]
-    if not isinstance(entries, list) or not names or len(names) > _MOST_FILES or len(set(map(str, names))) < len(names):
-        raise ValueError(f"{STATE} does not name the data's files, or more than {_MOST_FILES}, or one of them twice")
-    bad = [str(name) for name in names if not _is_plain(name)]
-    if bad:
-        raise source_error(
-            "source.forbidden",
-            f"{STATE} names files that are not right in the folder ({escaped(bad[0])})",
-            hint="save the data set again; its files lie beside its state.json",
-            count=len(bad),
-            examples=tuple(map(escaped, bad[:EXAMPLES])),
-        )
-    paths = [resolve(str(name), roots, base=folder) for name in names]
-    missing = [str(name) for name, path in zip(names, paths, strict=True) if not is_file(path)]
-    if missing:
-        raise source_error(
-            "source.not_found",
-            f"the data set lacks the file {missing[0]!r}",
-            hint="copy the folder as a whole",
-            count=len(missing),
-            examples=tuple(missing[:EXAMPLES]),
-        )
-    return paths
-
-
-def _is_plain(name: object) -> bool:
-    return isinstance(name, str) and "/" not in name and name not in ("", ".", "..") and refusal(name) is None
+    return HfDiskSource(folder, base, saved, limits)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from core.data.remote import RemoteFiles, Shelf
+from core.data.remote import Shelf
 from core.data.sources.base import Limits, Source, source_error
 from core.data.sources.binary import NpzSource
 from core.data.sources.folder import FILE_NAME, ID, FolderTable, list_folder, metadata_of
@@ -74,7 +74,8 @@ def open_source(
     those of the source and of the split.
     """
     limits = limits or Limits()
-    opening = _Opening(source, roots, frozenset(wanted), limits, pointer, Shelf(roots, limits.fetch_seconds))
+    shelf = Shelf(roots, limits.fetch_seconds, limits.store_seconds)
+    opening = _Opening(source, roots, frozenset(wanted), limits, pointer, shelf)
     if isinstance(split, FilesSplit):
         return _open_parts(opening, split, split_pointer)
     return _open_at(opening, _Place(source.uri, f"{pointer}/uri"))
@@ -137,10 +138,7 @@ def _open_at(opening: _Opening, place: _Place) -> Source:
             raise _not_found(what, place.text, place.pointer, "is it below the root that the URI names?")
         try:
             if isinstance(opening.source, HfDiskSource):
-                if isinstance(files, RemoteFiles):
-                    hint = "copy the folder below data://, or save the data set as Parquet"
-                    raise source_error("source.format", "a saved data set is read from local folders only", hint=hint)
-                return open_hf_disk(path, place.folder or path, opening.roots, opening.limits)
+                return open_hf_disk(path, place.folder or path, opening.roots, opening.limits, opening.shelf)
             return _open_folder(opening, path) if folder else _open_file(opening, path, base)
         except OSError as error:
             reason = error.strerror or "it cannot be read"

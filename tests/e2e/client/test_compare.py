@@ -101,7 +101,7 @@ def test_compare_submits_and_compares_later(api: LiveApi, gblend: Gblend, run: R
     assert done.stdout == f"{experiment_id} queued (mine)\n"
     *warned, last = done.stderr.splitlines()
     assert [line for line in warned if "[scheduling.no_worker]" in line], "there is no worker in this test"
-    assert last == f"6 jobs; compare later: gblend compare {experiment_id}"
+    assert last.startswith(f"6 jobs; compare later: gblend compare {experiment_id}, or at http://127.0.0.1:")
     made = gblend.experiments.get(experiment_id)
     assert [job.strategy for job in made.jobs[:3]] == ["naive", "equal", "unimodal:size"]
     assert made.spec["job"]["training"]["epochs"] == 3

@@ -51,7 +51,7 @@ def test_a_job_trains_from_an_object_store(s3_server: S3Server, tmp_path: Path) 
         s3_server.stop()
         away = whole.client.post("/v1/jobs", json=there)
         assert away.status_code == 422, away.text
-        assert [error["code"] for error in away.json()["errors"]] == ["source.unreadable"]
+        assert [error["code"] for error in away.json()["errors"]] == ["source.unavailable"]
         told = f"{whole.log()}{away.text}{[path.read_text() for path in tmp_path.glob('state/runs/*/*/child.log')]}"
         assert S3_SECRET not in told
         assert S3_KEY not in told

@@ -123,7 +123,8 @@ def test_what_never_can_be_reached_fails_the_job_and_says_what(
     job, _ = jobs.submit(spec(metadata={"unreachable": "encoder.unreachable", "unreachable_until": "99"}))
     job = _run_until_ended(jobs, units, supervisor_of(units), job.id)
     assert (job.status, job.attempt, job.status_reason) == (JobStatus.FAILED, 3, "encoder.unreachable")
-    assert job.error == {"code": "encoder.unreachable", "message": "the hub cannot be reached", "hint": "try again"}
+    message = "the hub cannot be reached (attempt 3)"
+    assert job.error == {"code": "encoder.unreachable", "message": message, "hint": "try again", "log": []}
 
 
 @ON_SQLITE

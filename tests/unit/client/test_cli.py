@@ -119,7 +119,7 @@ def test_submit(gblend: Any, service: Service, spec: str) -> None:
     done = gblend("submit", spec, "--set", "training.epochs=5", "--set", "seed=7", "--name", "mine")
     assert done.exit_code == 0
     assert done.stdout == "job_01 queued (digits)\n"
-    assert done.stderr == "watch it: gblend watch job_01\n"
+    assert done.stderr == f"watch it: gblend watch job_01, or at {service.url}/jobs/job_01\n"
     assert json.loads(service.requests[0].body) == {"name": "mine", "training": {"epochs": 5}, "seed": 7}
 
 

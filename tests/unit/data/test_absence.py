@@ -395,6 +395,51 @@ def test_most_of_train_lacks_it(roots: Roots) -> None:
     assert issue.count == 21
 
 
+def in_three_parts(**by_part: set[int]) -> Rows:
+    """32 rows: 16 of train, 8 of validation, 8 of test; of each part these, counted from its first, lack `x`."""
+    rows = [row | {"split": "train" if i < 16 else "val" if i < 24 else "test"} for i, row in enumerate(table_rows(32))]
+    first = {"train": 0, "val": 16, "test": 24}
+    return lacking(rows, "x", *(first[part] + row for part, gone in by_part.items() for row in gone))
+
+
+THREE_PARTS = {
+    "method": "column",
+    "column": "split",
+    "values": {"train": ["train"], "validation": ["val"], "test": ["test"]},
+}
+
+
+def test_a_modality_that_validation_or_test_lacks_altogether(roots: Roots) -> None:
+    dataset = masked(table_spec(split=THREE_PARTS), "numbers")
+    for part, name in (("val", "validation"), ("test", "test")):
+        write_csv(roots["data"] / "t.csv", in_three_parts(**{part: set(range(8))}))
+        (issue,) = both_tiers(roots, dataset).warnings
+        assert (issue.code, issue.pointer) == ("missing.whole_part", "#/dataset/modalities/0/missing")
+        assert (issue.detail, issue.count) == (f"no row of {name} has the modality 'numbers'", 8)
+        assert issue.hint is not None
+        write_csv(roots["data"] / "t.csv", in_three_parts(**{part: set(range(7))}))
+        assert both_tiers(roots, dataset).warnings == ()
+    write_csv(roots["data"] / "t.csv", in_three_parts(val=set(range(8)), test=set(range(8))))
+    assert [issue.code for issue in both_tiers(roots, dataset).warnings] == ["missing.whole_part"] * 2
+
+
+def test_lists_that_a_part_lacks_are_told_by_the_worker(roots: Roots) -> None:
+    """What Parquet's lists hold is not read at submission."""
+    rows = table_rows()
+    table = pa.table(
+        {name: [row[name] for row in rows] for name in ("label", "split", "c")}
+        | {"v": pa.array([None if row["split"] == "test" else [1.0 * row["x"], 2.0] for row in rows])}
+    )
+    pq.write_table(table, roots["data"] / "t.parquet")
+    vector = {"name": "vector", "type": "embedding", "column": "v", "missing": "mask"}
+    spec = table_spec(source={"type": "manifest", "uri": "data://t.parquet"})
+    spec["modalities"] = [vector, spec["modalities"][1]]
+    asked = job(spec)
+    assert check(asked.dataset, asked.holdout, roots) == []
+    issue = only(prepare(asked, roots).warnings, "missing.whole_part")
+    assert (issue.detail, issue.count) == ("no row of test has the modality 'vector'", 8)
+
+
 def test_absence_that_tells_the_class(roots: Roots) -> None:
     # Of 20 rows of a class: 15 % and 70 % are 0.55 apart, with an error of 0.156.
     issue = only(of_absence(roots, {0, 2, 4, *range(1, 28, 2)}), "missing.tells_class")

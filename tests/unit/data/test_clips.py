@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import sys
 from typing import Any
 
@@ -90,6 +91,66 @@ def test_shape_mode_and_size() -> None:
     pixels[:, :8, 0], pixels[:, 8:, 2] = 200, 77
     assert decoded(colours(pixels))[0, :, 0, [0, 15]].tolist() == [[200, 0, 0], [0, 0, 77]]
     assert decoded(colours(pixels), mode="grey")[0, 0, 0, [0, 15]].tolist() == [60, 9]
+
+
+CORNER = np.zeros((16, 24, 3), np.uint8)
+CORNER[:8, :12] = 255  # the upper left is bright
+CORNER[:8, 12:] = 120
+
+
+def turned(matrix: tuple[int, int, int, int]) -> bytes:
+    """`CORNER` as a film; its track header has this matrix: a, b, c, d send x, y to ax + cy, bx + dy (ISO 14496)."""
+    out = io.BytesIO()
+    with av.open(out, "w", format="mov") as file:
+        stream: Any = file.add_stream("png", rate=8)
+        stream.height, stream.width, stream.pix_fmt = 16, 24, "rgb24"
+        for _ in range(3):
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(CORNER, format="rgb24")))
+        file.mux(stream.encode())
+    raw = out.getvalue()
+    at = raw.index(b"tkhd") + 4 + 40
+    a, b, c, d = (65_536 * each for each in matrix)
+    assert struct.unpack(">9i", raw[at : at + 36]) == (65_536, 0, 0, 0, 65_536, 0, 0, 0, 2**30)
+    return raw[:at] + struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 2**30) + raw[at + 36 :]
+
+
+@pytest.mark.parametrize(
+    ("matrix", "shown"),
+    [
+        ((1, 0, 0, 1), CORNER),
+        ((0, 1, -1, 0), np.rot90(CORNER, -1)),  # 90 degrees clockwise: a phone held upright
+        ((-1, 0, 0, -1), np.rot90(CORNER, 2)),
+        ((0, -1, 1, 0), np.rot90(CORNER)),
+        ((-1, 0, 0, 1), CORNER[:, ::-1]),
+        ((1, 0, 0, -1), CORNER[::-1]),
+        ((0, 1, 1, 0), CORNER.swapaxes(0, 1)),
+        ((0, -1, -1, 0), np.rot90(CORNER.swapaxes(0, 1), 2)),
+    ],
+)
+def test_frames_are_shown_as_the_container_says(matrix: tuple[int, int, int, int], shown: Any) -> None:
+    found = decoded(turned(matrix), frames=2)
+    np.testing.assert_array_equal(found, np.stack([shown.transpose(2, 0, 1)] * 2))
+
+
+def test_what_is_shown_is_resized() -> None:
+    found = decoded(turned((0, 1, -1, 0)), frames=1, size=(12, 8))
+    assert found.shape == (1, 3, 12, 8)
+    assert (found[0, 0, 0, -1], found[0, 0, 0, 0], found[0, 0, -1, -1]) == (255, 0, 120)
+
+
+@pytest.mark.parametrize(("container", "codec"), [("mp4", "mpeg4"), ("matroska", "mpeg4")])
+def test_other_containers_say_it_too(container: str, codec: str) -> None:
+    out = io.BytesIO()
+    with av.open(out, "w", format=container) as file:
+        stream: Any = file.add_stream(codec, rate=8)
+        stream.height, stream.width, stream.pix_fmt = 16, 24, "yuv420p"
+        stream.set_display_rotation(-90)
+        for _ in range(3):
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(CORNER, format="rgb24")))
+        file.mux(stream.encode())
+    found = decoded(out.getvalue(), frames=1)
+    assert found.shape == (1, 3, 24, 16)
+    np.testing.assert_allclose(found[0, :, [2, 2, -3, -3], [2, -3, 2, -3]][:, 0], [0, 255, 0, 120], atol=12)
 
 
 @pytest.mark.parametrize(

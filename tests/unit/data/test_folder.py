@@ -333,7 +333,7 @@ def test_files_are_listed_for_as_long_as_a_request_may_take(roots: Roots) -> Non
     write(roots["data"], {"a/1.png": b"x"})
     with pytest.raises(DataError) as raised:
         open_source(FolderSource(uri="data://set"), roots, wanted=EVERYTHING, limits=Limits(deadline=time.monotonic()))
-    assert [(issue.code, issue.severity) for issue in raised.value.issues] == [("source.unchecked", "warning")]
+    assert [(issue.code, issue.severity) for issue in raised.value.issues] == [("source.not_checked", "warning")]
 
 
 def test_folders_in_folders_without_end(roots: Roots) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from core.data.problems import HINTS
 from tests.unit.data.hostile import archives, films, parquets, pictures, places, saved_sets, sounds, tables, tars
 from tests.unit.data.hostile.cases import Case
 from tests.unit.data.hostile.fuzz import KINDS
@@ -101,3 +102,17 @@ def test_damaged_bytes_end_in_an_error_and_never_in_a_crash(kind: str, tmp_path:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=150)
     assert done.returncode == 0, (done.stdout.splitlines()[-1:], done.stderr[-2000:])
     assert int(done.stdout.split("read ")[1]) > 0
+
+
+def test_damaged_films_end_in_an_error_by_name_within_bounds() -> None:
+    """FFmpeg is given damaged containers in decoders of their own; whoever asks them outlives them."""
+    command = [sys.executable, "-m", "tests.unit.data.hostile.fuzz_films", "300"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=170)
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = json.loads(done.stdout)
+    assert found["peak"] < MOST_GROWTH
+    for kind, told in found["told"].items():
+        assert sum(told.values()) == 301, kind
+        assert set(told) <= {"decoded", "crashed", *HINTS}, kind
+        assert told["decoded"] > 1, kind
+        assert told["file.undecodable"] > 0, kind

@@ -348,20 +348,20 @@ def test_headers_are_read_for_as_long_as_a_request_may_take(roots: Roots) -> Non
     """A data set on a slow disk is no wrong one: the request warns, and the job reads on."""
     tar(roots["data"] / "t.tar", {f"{i}.cls": "ab"[i % 2] for i in range(600)})
     issue = refused(roots, limits=late())
-    assert (issue.code, issue.severity) == ("source.unchecked", "warning")
+    assert (issue.code, issue.severity) == ("source.not_checked", "warning")
     assert opened(roots).rows == 600
     spec = job(shard_spec("data://t.tar"))
     assert [issue.code for issue in check(spec.dataset, spec.holdout, roots, limits=CheckLimits(seconds=-1))] == [
-        "source.unchecked"
+        "source.not_checked"
     ]
     found = inspect(spec.dataset, spec.holdout, roots, limits=InspectionLimits(check=CheckLimits(seconds=-1)))
-    assert [(issue.code, issue.severity) for issue in found.issues] == [("source.unchecked", "error")]
+    assert [(issue.code, issue.severity) for issue in found.issues] == [("source.not_checked", "error")]
     assert not found.is_valid, "there are no statistics to register"
 
 
 def test_texts_are_read_for_as_long(roots: Roots) -> None:
     tar(roots["data"] / "t.tar", {"1.json": "{}"})
-    assert refused(roots, limits=late()).code == "source.unchecked"
+    assert refused(roots, limits=late()).code == "source.not_checked"
 
 
 def test_many_headers_of_nothing(roots: Roots) -> None:

@@ -66,7 +66,20 @@ def test_make_lists_what_it_can_do(checkout: Path) -> None:
     done = make(checkout)
     assert done.returncode == 0
     listed = re.findall(r"^  make (\w+) ", done.stdout, flags=re.MULTILINE)
-    assert listed == ["help", "setup", "demo", "serve", "test", "chaos", "lint", "format", "bench", "lock", "clean"]
+    assert listed == [
+        "help",
+        "setup",
+        "demo",
+        "serve",
+        "test",
+        "chaos",
+        "lint",
+        "format",
+        "bench",
+        "screenshots",
+        "lock",
+        "clean",
+    ]
 
 
 def test_an_old_python_is_named_before_anything_is_installed(checkout: Path) -> None:

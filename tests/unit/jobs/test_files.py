@@ -78,7 +78,7 @@ def test_run_directories_name_earlier_ones_newest_first(tmp_path: Path) -> None:
         "roots": {"data": str(tmp_path / "data")},
         "resume_from": [str(tmp_path / "job_1" / "2"), str(tmp_path / "job_1" / "1")],
         "checkpoint_seconds": 7.5,
-        "loading": {"decode_processes": 3, "file_seconds": 60.0, "memory_bytes": 2147483648},
+        "loading": {"decode_processes": 3, "file_seconds": 60.0, "memory_bytes": 2147483648, "store_seconds": 60.0},
     }
     assert directory.progress() is None
     assert directory.log_tail() == []

@@ -124,6 +124,10 @@ def test_a_checksum_tells_a_single_bit():
         ({0: -signal.SIGTERM, 1: 1}, 1),
         ({1: os.EX_DATAERR, 0: 1}, 1),
         ({0: -signal.SIGTERM, 1: -signal.SIGTERM}, -signal.SIGTERM),
+        ({0: os.EX_IOERR, 1: -signal.SIGTERM}, os.EX_IOERR),
+        ({0: os.EX_TEMPFAIL, 1: os.EX_IOERR}, os.EX_IOERR),
+        ({0: 1, 1: os.EX_IOERR}, os.EX_IOERR),
+        ({0: -signal.SIGKILL, 1: os.EX_IOERR}, -signal.SIGKILL),
     ],
 )
 def test_how_several_processes_ended(codes, told):

@@ -1,5 +1,5 @@
 /** uPlot as a component: it follows its data, its width and the theme, and can become a picture. */
-import { html, useEffect, useLayoutEffect, useRef } from "../lib/dom.js";
+import { html, useEffect, useLayoutEffect, useMemo, useRef } from "../lib/dom.js";
 import { property } from "../lib/colours.js";
 import { themeChanged } from "../parts/theme.js";
 import uPlot from "../vendor/uplot.js";
@@ -12,7 +12,8 @@ export { uPlot };
  *   `shape`: what makes it another chart (its series, its scales); new data of the same shape are only drawn. `keep.plot`
  *   is set to the uPlot, for exports.
  */
-export function Plot({ options, data, shape, height = 260, label, onCursor, keep }) {
+export function Plot({ options, data: measured, shape, height = 260, label, onCursor, keep }) {
+  const data = useMemo(() => atLeastTwo(measured), [measured]);
   const box = useRef(null);
   const plot = useRef(null);
   const latest = useRef(null);
@@ -46,6 +47,11 @@ export function Plot({ options, data, shape, height = 260, label, onCursor, keep
   }, [data]);
 
   return html`<div class="plot" ref=${box} role="img" aria-label=${label}></div>`;
+}
+
+/** Of a single point uPlot makes an axis of a hundred; an empty place after it keeps the axis at what there is. */
+function atLeastTwo([x, ...columns]) {
+  return x.length === 1 ? [[x[0], x[0] + 1], ...columns.map((column) => [column[0], null])] : [x, ...columns];
 }
 
 /** An axis in the colours of the theme. */

@@ -105,7 +105,8 @@ export class Feed {
   }
 
   take(event) {
-    this.events.push(event);
+    // A tail that was asked for again, after the service was away, may have it already.
+    if (event.seq > (this.events.at(-1)?.seq ?? 0)) this.events.push(event);
     if (this.events.length > LONGEST_TAIL) this.events = this.events.slice(-TAIL);
     this.mark(event);
     const data = event.data;

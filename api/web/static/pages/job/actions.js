@@ -1,6 +1,7 @@
 /** What can be done with a job in its state. */
 import { post, remove } from "../../lib/api.js";
 import { html, useRef, useState } from "../../lib/dom.js";
+import { newKey } from "../../lib/keys.js";
 import { go } from "../../lib/router.js";
 import { Confirmed } from "../../parts/confirmed.js";
 import { ProblemNote } from "../../parts/problem.js";
@@ -12,7 +13,7 @@ const RETRYABLE = new Set(["failed", "cancelled"]);
 export function Actions({ job, refresh }) {
   const [problem, setProblem] = useState(null);
   const [busy, setBusy] = useState(false);
-  const once = useRef(crypto.randomUUID()); // a second click retries the same retry
+  const once = useRef(newKey()); // a second click retries the same retry
   const act = (work) => async () => {
     setBusy(true);
     setProblem(null);
@@ -37,6 +38,7 @@ export function Actions({ job, refresh }) {
       ${RESUMABLE.has(job.status) && html`<button type="button" disabled=${busy} onClick=${ask("resume")}>Resume</button>`}
       ${stoppable && html`<${Confirmed} label="Cancel" question="Cancel this job?" says="Its training stops. What it has told stays, and a retry goes on from its last checkpoint." disabled=${busy} onYes=${ask("cancel")} />`}
       ${RETRYABLE.has(job.status) && html`<button type="button" disabled=${busy} onClick=${retry}>Retry</button>`}
+      ${job.result && html`<a class="button" href=${`/models/${job.id}`}>Model</a>`}
       <a class="button" href=${`/new?from=${job.id}`}>Use again</a>
       <a class="button" href=${`/compare?jobs=${job.id}`}>Compare</a>
       ${job.is_terminal && html`<${Confirmed} label="Delete" question="Delete this job?" says="Its events, artifacts, checkpoints and logs are gone at once, for everybody." disabled=${busy} onYes=${erase} />`}
