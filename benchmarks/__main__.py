@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from benchmarks import dashboard, data, estimate, estimators, frozen, spread, startup
+from benchmarks import attention, dashboard, data, estimate, estimators, frozen, spread, startup
 from benchmarks.reliability.__main__ import main as reliability
 
 BY_DEFAULT: dict[str, Callable[[], object]] = {
@@ -18,6 +18,7 @@ BY_DEFAULT: dict[str, Callable[[], object]] = {
     "data": data.main,
 }
 ALL = BY_DEFAULT | {
+    "attention": attention.main,
     "dashboard": dashboard.main,
     "frozen": frozen.main,
     "spread": spread.main,

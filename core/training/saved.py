@@ -12,11 +12,13 @@ from typing import Any
 
 import safetensors.torch
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from core.data.modalities import EncodeFrozen, PrepareInput, decode_sample, info_of
 from core.data.modalities.prepared import TYPE
 from core.data.tuning import new_input
+from core.errors import ArtifactError
 from core.models.classifier import build_model
 from core.models.inputs import saved_inputs
 from core.spec import JobSpec, UnimodalBlending
@@ -47,16 +49,20 @@ class SavedModel:
 def load_saved(folder: Path) -> SavedModel:
     """Of the folder that a run's artifacts were downloaded to.
 
-    Raises DataError `encoder.*` where the tokenizer or processor of a pretrained model cannot be used.
+    Raises ArtifactError `artifact.unreadable` where a file of it is missing or damaged, and DataError `encoder.*` where
+    the tokenizer or processor of a pretrained model cannot be used.
     """
-    card = json.loads((folder / "model.json").read_bytes())
+    try:
+        card = json.loads((folder / "model.json").read_bytes())
+        tensors = safetensors.torch.load_file(folder / "model.safetensors")
+    except (OSError, ValueError, SafetensorError) as error:
+        raise _unreadable(str(error)) from error
     spec = JobSpec.model_validate(card["spec"])
     states = card["preprocessing"]
     infos = {name: info_of(name, state) for name, state in states.items()}
     model = build_model(spec, infos, len(card["classes"]) or 1)
     if isinstance(spec.blending, UnimodalBlending):
         model = model.copy_of([spec.blending.modality])
-    tensors = safetensors.torch.load_file(folder / "model.safetensors")
     fine_tuned = f"head_{FINE_TUNED}."
     model.load_state_dict({name: value for name, value in tensors.items() if not name.startswith(fine_tuned)})
     module: nn.Module = model
@@ -65,9 +71,15 @@ def load_saved(folder: Path) -> SavedModel:
         other = copy.deepcopy(model.head(FUSED))
         other.load_state_dict(head)
         module = WithFineTuned(model, other)
-    inputs: dict[str, PrepareInput] = {
-        name: partial(new_input, inputs=saved_inputs(folder / ENCODERS / name, state))
-        for name, state in states.items()
-        if state["type"] == TYPE and name in model.modalities
-    }
+    inputs: dict[str, PrepareInput] = {}
+    for name, state in states.items():
+        if state["type"] == TYPE and name in model.modalities:
+            if not (folder / ENCODERS / name).is_dir():
+                raise _unreadable(f"there is no folder {ENCODERS}/{name}")
+            inputs[name] = partial(new_input, inputs=saved_inputs(folder / ENCODERS / name, state))
     return SavedModel(card, module.eval(), model.modalities, inputs)
+
+
+def _unreadable(why: str) -> ArtifactError:
+    detail = f"the saved model cannot be read: {why}"
+    return ArtifactError(detail, code="artifact.unreadable", hint="download all of the job's artifacts again")

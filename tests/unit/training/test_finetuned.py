@@ -13,6 +13,7 @@ import safetensors.torch
 import torch
 
 from core.data.dataset import prepare
+from core.errors import ArtifactError
 from core.models.inputs import load_inputs
 from core.spec import JobSpec
 from core.spec.base import FINE_TUNED
@@ -159,6 +160,22 @@ def test_an_exported_model_answers_to_the_bit_without_the_models_folder(
         inputs = saved.inputs({"words": "good", "face": None})
         assert torch.isfinite(saved.module(inputs, ["fused"])["fused"]).all()
         assert saved.inputs({"words": " ", "face": sample["face"]})["words:present"].tolist() == [0.0]
+
+
+@pytest.mark.parametrize("lacking", ["encoders", "model.json", "model.safetensors", "half of model.safetensors"])
+def test_an_exported_model_that_is_not_all_there(lacking, open_tuned, make_meter, tmp_path):
+    session = open_tuned(JobSpec.model_validate(tuned_spec(blending={"strategy": "naive"})))
+    for _ in run(session, make_meter(session), tmp_path):
+        pass
+    path = tmp_path / "artifacts" / lacking.rpartition(" ")[2]
+    if path.is_dir():
+        shutil.rmtree(path)
+    elif lacking == path.name:
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(ArtifactError, match=r"artifact\.unreadable"):
+        load_saved(tmp_path / "artifacts")
 
 
 def test_an_exported_model_of_one_modality(open_tuned, make_meter, tmp_path):
