@@ -92,7 +92,7 @@ function App({ version }) {
       </nav>
       <${ThemeButton} />
     </header>
-    <main id="main" tabindex="-1" ref=${main}><${Page} url=${url} /></main>
+    <main id="main" class=${`page-${url.pathname.split("/")[1] || "jobs"}`} tabindex="-1" ref=${main}><${Page} url=${url} /></main>
     <footer class="foot">
       <span>gblend ${version}</span><a href="/docs">API reference</a><a href="/openapi.json">OpenAPI</a><a href="/readyz">Readiness</a>
     </footer>

@@ -72,3 +72,12 @@ def test_our_own_code_makes_no_markup_from_text() -> None:
         r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|dangerouslySet|\beval\(|new Function|\"style\","
     )
     assert [path.name for path in ours if forbidden.search(path.read_text())] == []
+
+
+def test_a_pages_own_style_reaches_no_other_page() -> None:
+    shared = {"base.css", "layout.css", "charts.css"}
+    for path in (STATIC / "style").glob("*.css"):
+        rules = re.sub(r"/\*.*?\*/", "", path.read_text(), flags=re.DOTALL).strip()
+        outermost = re.sub(r"\{(?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*\}", "", rules).strip()
+        if path.name not in shared:
+            assert outermost == f".page-{path.stem}", path.name

@@ -89,7 +89,7 @@ function SeriesValue({ name, value, sample }) {
   const high = Math.max(...known);
   const last = Math.max(1, (value.shape[0] ?? 1) - 1);
   const paths = value.series.map((line) => pathOf(line, (step) => (step * WIDTH) / last, (each) => HEIGHT - 2 - ((each - low) * (HEIGHT - 4)) / (high - low || 1)));
-  return html`<svg class="line" viewBox=${`0 0 ${WIDTH} ${HEIGHT}`} preserveAspectRatio="none" role="img"
+  return html`<svg class="series-line" viewBox=${`0 0 ${WIDTH} ${HEIGHT}`} preserveAspectRatio="none" role="img"
       aria-label=${`${name} of ${sample.id}: ${plural(value.shape[0], "step")}, ${plural(value.shape[1] ?? 1, "channel")}, from ${number(low)} to ${number(high)}`}>
       ${paths.map((path, channel) => html`<path d=${path} style=${{ stroke: css(channel % 8) }} />`)}
     </svg>

@@ -70,7 +70,7 @@ function ofResult(job, heads) {
   const found = [html`The model answers with <b>${words(result.answer)}</b>: ${result.answer_reason} (chosen on ${result.answer_part}).`];
   const score = (head) => result.test.find((measured) => measured.head === head);
   const alone = heads.filter((head) => head !== "fused").map(score).filter((measured) => measured && !measured.flags.includes("untrained") && measured.score !== null);
-  if (alone.length && result.test_score !== null && result.test_score !== undefined) {
+  if (alone.length && !alone.some((measured) => measured.head === result.answer) && result.test_score !== null && result.test_score !== undefined) {
     const best = alone.reduce((most, measured) => (measured.score > most.score ? measured : most));
     const gain = result.test_score - best.score;
     const noise = Math.hypot(result.test_score_se ?? 0, best.score_se ?? 0);

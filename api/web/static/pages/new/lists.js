@@ -23,7 +23,7 @@ export function List({ form, path, shape, raw, value, onChange, label, required,
   const removed = (index) => put(items.filter((_, k) => k !== index), items.length > 1 ? [Math.max(0, index - 1)] : []);
   return html`<div class="field wide" role="group" aria-label=${label}>
     ${!bare && html`<span class="label">${label}${required && items.length === 0 && html` <span class="needed">needed</span>`}</span>`}
-    ${items.map((one, index) => html`<div class="line" key=${index}>
+    ${items.map((one, index) => html`<div class="item" key=${index}>
       <${Item} form=${form} path=${[...path, index]} raw=${node} shape=${item} value=${one} label=${`${label} ${index + 1}`} onChange=${(next) => onChange(items.with(index, next))} onEnter=${add} />
       <button type="button" class="quiet" aria-label=${`Remove ${noun} ${index + 1}`} onClick=${() => removed(index)}>✕</button>
     </div>`)}
@@ -92,7 +92,7 @@ export function Names({ form, path, shape, raw, value, onChange, label, required
   };
   return html`<div class="field wide" role="group" aria-label=${label}>
     ${!bare && html`<span class="label">${label}</span>`}
-    ${rows.map(([name, one], index) => html`<div class="line" key=${index}>
+    ${rows.map(([name, one], index) => html`<div class="item" key=${index}>
       <input id=${rowId(index)} type="text" class="grow" value=${name} placeholder="name" aria-label=${`${label}: name ${index + 1}`} autocomplete="off" list=${known.length ? `${idOf(path)}?known` : undefined}
         onInput=${(event) => put(rows.with(index, [event.target.value, one]))} />
       <div class="grow"><${Field} form=${form} path=${[...path, name]} raw=${node} value=${one} label=${name === "" ? "Value" : `Value of ${name}`} required=${true} onChange=${(next) => put(rows.with(index, [name, next ?? ""]))} /></div>
