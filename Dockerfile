@@ -1,7 +1,7 @@
 # syntax=docker/dockerfile:1
 # The image of every service in docker-compose.yml, one target each:
-#   docker build --target api .       HTTP and migrations; no torch in it
-#   docker build --target worker .    the same and torch
+#   docker build --target api .       HTTP and migrations; neither torch nor transformers in it
+#   docker build --target worker .    the same and both of them
 #   postgres, redis                   the stock images, pinned here
 
 FROM postgres:16 AS postgres
@@ -21,9 +21,9 @@ WORKDIR /app
 FROM base AS dependencies
 COPY pyproject.toml constraints.txt ./
 RUN python -c "import tomllib; p = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
-      print(*p['dependencies'], *p['optional-dependencies']['s3'], sep='\n')" \
+      print(*p['dependencies'], *(d for e in ('s3', 'gs', 'hf', 'video') for d in p['optional-dependencies'][e]), sep='\n')" \
       > requirements.txt \
-    && grep -v '^torch' requirements.txt > requirements.api.txt \
+    && grep -vE '^(torch|transformers|tokenizers)\b' requirements.txt > requirements.api.txt \
     && pip install -c constraints.txt -r requirements.api.txt \
     && touch README.md \
     && pip install --no-deps -e .

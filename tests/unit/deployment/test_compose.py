@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,24 @@ def test_every_image_is_built_from_the_one_dockerfile() -> None:
         "redis": {"context": ".", "target": "redis"},
     }
     assert {build["target"] for build in targets.values()} <= set(stages())
+
+
+def test_the_images_have_every_extra_that_an_operator_can_use(tmp_path: Path) -> None:
+    """The very lines that the image runs, up to the first installation."""
+    shutil.copyfile(ROOT / "pyproject.toml", tmp_path / "pyproject.toml")
+    (command,) = re.findall(
+        r"^RUN (python -c .+?)\\\n +&& pip install", stages()["dependencies"], re.MULTILINE | re.DOTALL
+    )
+    script = command.replace("\\\n", " ").replace("python -c", f"{sys.executable} -c", 1)
+    subprocess.run(["sh", "-c", script], cwd=tmp_path, check=True)
+    worker = _names((tmp_path / "requirements.txt").read_text())
+    api = _names((tmp_path / "requirements.api.txt").read_text())
+    assert {"fastapi", "torch", "transformers", "tokenizers", "av", "s3fs", "gcsfs"} <= worker
+    assert worker - api == {"torch", "transformers", "tokenizers"}
+
+
+def _names(requirements: str) -> set[str]:
+    return {re.split(r"[\[><=]", line)[0] for line in requirements.splitlines()}
 
 
 def test_everything_that_stays_up_has_a_health_check() -> None:
