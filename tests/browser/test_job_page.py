@@ -210,6 +210,21 @@ def test_numbers_that_are_not_finite_do_not_break_it(api: LiveApi, page: Page) -
     expect(page.get_by_role("region", name="Loss, and its gap")).to_contain_text("gap \N{EN DASH}")
 
 
+def test_a_job_that_is_deleted_elsewhere_is_told_and_left_alone(api: LiveApi, page: Page) -> None:
+    job_id = api.submit(name="soon gone")["id"]
+    page.goto(f"{api.url}/jobs/{job_id}")
+    expect(page.get_by_text("live", exact=True)).to_be_visible()
+    api.client.post(f"/v1/jobs/{job_id}/cancel")
+    expect(page.get_by_text("cancelled", exact=True).first).to_be_visible()
+    assert api.client.delete(f"/v1/jobs/{job_id}").status_code == 204
+    expect(page.get_by_role("alert")).to_contain_text("there is no job")
+    expect(page.get_by_role("heading", name="soon gone")).to_be_visible()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.wait_for_timeout(3000)
+    assert [url for url in asked if job_id in url] == []
+
+
 def test_an_unknown_job_is_told(api: LiveApi, page: Page) -> None:
     page.goto(f"{api.url}/jobs/job_nothing")
     expect(page.get_by_role("alert")).to_contain_text("there is no job")

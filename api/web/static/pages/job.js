@@ -35,8 +35,14 @@ export default function Job({ id }) {
   // What ends a job ends its stream too; the last answer shows its result at once.
   useEffect(() => refresh(), [feed?.state]);
 
+  // Somebody deleted it: nobody will send its events any more.
+  const isGone = problem?.status === 404;
+  useEffect(() => {
+    if (isGone) feed?.close();
+  }, [isGone, feed]);
+
   if (!job) return problem ? html`<h1>Job</h1><${ProblemNote} problem=${problem} />` : html`<p class="loading" role="status">Loading…</p>`;
-  const connection = !job.is_terminal && CONNECTION[feed?.state];
+  const connection = !job.is_terminal && !isGone && CONNECTION[feed?.state];
   return html`
     <div class="head">
       <div class="stack tight">
