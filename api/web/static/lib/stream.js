@@ -16,11 +16,22 @@ export class Stream {
     Object.assign(this, { path, last: after, onEvent, onState });
     this.wait = FIRST_WAIT;
     this.closed = false;
-    this.open();
+    this.look = () => (document.hidden ? this.rest() : this.open());
+    document.addEventListener("visibilitychange", this.look);
+    this.look();
+  }
+
+  /** A page that nobody sees gives its connection back: over HTTP/1.1 a browser has six to a service for all tabs
+   *  together, and a seventh page would wait for ever. What it missed comes when somebody looks again. */
+  rest() {
+    clearTimeout(this.timer);
+    this.source?.close();
+    this.source = null;
   }
 
   open() {
-    if (this.closed) return;
+    clearTimeout(this.timer);
+    if (this.closed || (this.source && this.source.readyState !== EventSource.CLOSED)) return;
     this.onState("connecting");
     const source = new EventSource(address(this.path, { after: this.last }));
     this.source = source;
@@ -48,7 +59,7 @@ export class Stream {
 
   close() {
     this.closed = true;
-    clearTimeout(this.timer);
-    this.source?.close();
+    document.removeEventListener("visibilitychange", this.look);
+    this.rest();
   }
 }

@@ -1,5 +1,6 @@
 /** Light and dark: the system's choice until the reader makes another. */
 import { html, useEffect, useState } from "../lib/dom.js";
+import { keep, recall } from "../lib/storage.js";
 
 const KEY = "gblend.theme";
 const system = matchMedia("(prefers-color-scheme: dark)");
@@ -7,7 +8,7 @@ const system = matchMedia("(prefers-color-scheme: dark)");
 /** What charts listen to: a canvas does not repaint itself when colours change. */
 export const themeChanged = new EventTarget();
 
-const chosen = () => localStorage.getItem(KEY);
+const chosen = () => recall("localStorage", KEY);
 const current = () => chosen() ?? (system.matches ? "dark" : "light");
 
 function apply() {
@@ -31,7 +32,7 @@ export function ThemeButton() {
     return () => themeChanged.removeEventListener("change", follow);
   }, []);
   const toggle = () => {
-    localStorage.setItem(KEY, other);
+    keep("localStorage", KEY, other);
     apply();
   };
   return html`<button type="button" class="quiet" onClick=${toggle} aria-label=${`Change to the ${other} theme`}>

@@ -1,4 +1,5 @@
 /** Where a form begins: the draft of this tab, a job's spec, a registered data set; and the draft's keeping. */
+import { forget, keep, recall } from "../../lib/storage.js";
 import { get } from "../../lib/api.js";
 import { isObject } from "./schema.js";
 
@@ -10,7 +11,7 @@ const EMPTY = { dataset: { source: { type: "manifest" }, target: {}, modalities:
 /** The draft of this tab, as it was kept; `null` where there is none that can be read. */
 export function keptDraft() {
   try {
-    const kept = JSON.parse(sessionStorage.getItem(KEY) ?? "null");
+    const kept = JSON.parse(recall("sessionStorage", KEY) ?? "null");
     return isObject(kept?.spec) ? kept : null;
   } catch {
     return null;
@@ -18,11 +19,11 @@ export function keptDraft() {
 }
 
 export function keepDraft(draft) {
-  sessionStorage.setItem(KEY, JSON.stringify(draft));
+  keep("sessionStorage", KEY, JSON.stringify(draft));
 }
 
 export function dropDraft() {
-  sessionStorage.removeItem(KEY);
+  forget("sessionStorage", KEY);
 }
 
 /**
